@@ -1,0 +1,19 @@
+"""`shard` of params.yaml: folds and tars."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mien.config.section import Section
+
+
+class Shard(Section):
+    """How aligned faces become folds and WebDataset tars."""
+
+    folds: int = Field(4, ge=2)
+    by: Literal["subject", "picture"] = "subject"  # `picture` shares people between folds, and says so in the report
+    seed: int = 0
+    samples_per_shard: int = Field(512, ge=1)
+    phash_distance: int = Field(6, ge=0, le=64)  # of 64 bits: nearer pictures are looked at as near-duplicates
+    near_duplicate_correlation: float = Field(0.995, gt=0, le=1)  # and are such from here on (32 px grey crops)
+    max_reject_share: float = Field(0.05, ge=0, le=1)

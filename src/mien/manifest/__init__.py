@@ -1,0 +1,1 @@
+"""The tables that stages hand to each other, the canonical expressions, and how a picture is read."""

@@ -1,0 +1,107 @@
+"""Schemas of the tables between stages, and how they reach the disk: whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mien.config.errors import MienError
+
+KEY = r"[a-z0-9_-]+"
+"""What a key may be made of: a WebDataset reader splits names at the first dot."""
+
+_POINTS_68 = pa.list_(pa.float32(), 136)
+
+MANIFEST = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),  # KEY, unique over the corpus
+        pa.field("path", pa.string(), nullable=False),  # relative to the corpus root
+        pa.field("offset", pa.int64()),  # bytes of the picture inside `path`; null: the whole file
+        pa.field("size", pa.int64()),
+        pa.field("sha256", pa.string()),  # of the picture's bytes; null when they could not be read
+        pa.field("corpus", pa.string(), nullable=False),
+        pa.field("expression", pa.string()),  # canonical, or null
+        pa.field("votes", pa.list_(pa.float32())),  # one per canonical expression, or null
+        pa.field("subject", pa.string()),  # null when unknown
+        pa.field("sequence", pa.string()),
+        pa.field("frame", pa.int32()),  # 0-based
+        pa.field("frames", pa.int32()),
+        pa.field("view", pa.string()),  # the corpus's word for it, e.g. frontal
+        pa.field("yaw", pa.float32()),  # degrees, positive: the person turns towards their own left
+        pa.field("split", pa.string()),  # the official one: train, validation, test
+        pa.field("box", pa.list_(pa.float32(), 4)),  # left, top, right, bottom in picture px
+        pa.field("points", _POINTS_68),  # 68 iBUG points x0, y0, x1, ... in picture px, given with the corpus
+        pa.field("attributes", pa.string()),  # JSON: intensity, action units, condition and whatever else a corpus knows
+        pa.field("reject", pa.string()),  # why the row takes no further part; null: it does
+    ]
+)
+
+ALIGNED = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("crop", pa.binary()),  # encoded JPEG or PNG; null when rejected
+        pa.field("transform", pa.list_(pa.float64(), 6)),  # 2x3 row-major: picture px -> crop px
+        pa.field("box", pa.list_(pa.float32(), 4)),  # in picture px
+        pa.field("score", pa.float32()),
+        pa.field("five", pa.list_(pa.float32(), 10)),  # eyes, nose, mouth corners (the picture's left first), picture px
+        pa.field("picture_width", pa.int32()),
+        pa.field("picture_height", pa.int32()),
+        pa.field("reject", pa.string()),
+    ]
+)
+
+LANDMARKS = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("points", _POINTS_68),  # in crop px; null when rejected
+        pa.field("reject", pa.string()),
+    ]
+)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a scratch path beside `path` that takes its place only if the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    scratch = Path(name)
+    try:
+        yield scratch
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        scratch.chmod(0o644)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
+    """Write a table as Parquet under its schema; byte-identical for equal rows."""
+    with whole(path) as scratch:
+        pq.write_table(table.cast(schema), scratch, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
+    """Read one Parquet file, or all `*.parquet` of a folder in name order, and check its columns.
+
+    MienError names the file when it is missing or is not such a table.
+    """
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files or not all(file.is_file() for file in files):
+        raise MienError(f"{path} is missing; run the stage that makes it (`dvc repro`).")
+    tables = []
+    for file in files:
+        try:
+            table = pq.read_table(file, columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise MienError(f"{file} is not a readable Parquet table ({error}); delete it and run `dvc repro`.") from error
+        lacking = set(columns or schema.names) - set(table.column_names)
+        if lacking:
+            raise MienError(f"{file} lacks the column {sorted(lacking)[0]}; delete it and run `dvc repro`.")
+        tables.append(table)
+    return pa.concat_tables(tables)

@@ -1,0 +1,83 @@
+"""One file a method. A file here that defines one Method is found by its name; nothing lists them."""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from mien.config import MienError, Params, Section, parse_section
+from mien.config.params import PARAMS
+from mien.methods.contract import Method
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+def names() -> tuple[str, ...]:
+    """Every method's name, in alphabetical order, without importing any."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in found if name != "contract"))
+
+
+def method_class(name: str) -> type[Method]:
+    """The Method of `methods/NAME.py`. MienError names the known ones."""
+    if name not in names():
+        raise MienError(f"{name} is not a method of mien; it has {', '.join(names())}.")
+    module = importlib.import_module(f"{__name__}.{name}")
+    found = [
+        v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Method) and v.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise TypeError(f"{module.__name__} must define one Method, not {len(found)}")
+    return found[0]
+
+
+def check(params: Params) -> dict[str, Section]:
+    """The settings of every experiment by its name, each checked by its method's Config. MienError names the key."""
+    for name, raw in params.methods.items():
+        parse_section(method_class(name).Config, raw, PARAMS.name, f"methods.{name}")
+    return {name: settings(params, name) for name in params.experiments}
+
+
+def settings(params: Params, experiment: str) -> Section:
+    """`methods.METHOD` with the experiment's own `settings` over it."""
+    entry = params.experiments[experiment]
+    config = method_class(entry.method).Config
+    parse_section(config, {**config().model_dump(), **entry.settings}, PARAMS.name, f"experiments.{experiment}.settings")
+    return parse_section(config, {**params.methods[entry.method], **entry.settings}, PARAMS.name, f"methods.{entry.method}")
+
+
+def build(name: str, config: Section, classes: Sequence[str]) -> Method:
+    """A fresh method with random weights."""
+    return method_class(name)(config, classes)
+
+
+def save(method: Method, name: str, into: Path, extra: Mapping[str, Any]) -> None:
+    """Write weights (safetensors) and description (JSON): all that `load` needs, and no pickle.
+
+    `extra` is kept in the description (crop geometry, corpus, experiment, fold, seed, ...).
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
+    save_file(state, into / WEIGHTS)
+    described = {"method": name, "settings": method.config.model_dump(mode="json"), "classes": list(method.classes)}
+    described |= {"record": method.record(), **extra}
+    (into / DESCRIPTION).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> tuple[Method, dict[str, Any]]:
+    """The method saved in a folder, in eval mode, and its description. MienError names the file at fault."""
+    try:
+        described = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        state = load_file(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        raise MienError(f"{error.filename} is missing; {folder} does not hold a trained model.") from error
+    except ValueError as error:
+        raise MienError(f"{folder / DESCRIPTION} is not JSON ({error}); train the model again.") from error
+    config = parse_section(method_class(described["method"]).Config, described["settings"], DESCRIPTION, "settings")
+    method = build(described["method"], config, described["classes"])
+    method.load_state_dict(state)
+    return method.eval(), described

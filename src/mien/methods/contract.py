@@ -1,0 +1,87 @@
+"""All that the loop may know of a method."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from mien.config import Section
+from mien.shards.batch import Batch
+
+Schedule = LRScheduler | ReduceLROnPlateau
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a run that trains one set of parameters on one kind of batch."""
+
+    name: str
+    epochs: int
+    batch_size: int  # of the global batch, over all ranks
+    label: Literal["expression", "subject"] = "expression"  # what Batch.label holds
+    corpus: str | None = None  # None: the experiment's own; else a name of `corpora`, read whole
+    keep: Literal["last", "best"] = "last"  # best: the weights of the epoch with the lowest validation loss
+    fits: bool = False  # no gradients: `fit` is called once with the whole training part
+
+
+class Method(nn.Module, ABC):
+    """A method: networks, losses, optimisers and prediction, but no loop and no data.
+
+    `forward` holds the loss, because DDP synchronises only what passes through it.
+    """
+
+    Config: ClassVar[type[Section]]
+    paper: ClassVar[str]  # a citation in a line
+    needs: ClassVar[frozenset[str]] = frozenset({"faces", "label"})  # the Batch fields it reads
+    input_px: int  # side of the square that faces are resized to, at the settings in force
+
+    def __init__(self, config: Section, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.config = config
+        self.classes = tuple(classes)
+
+    @abstractmethod
+    def phases(self) -> Sequence[Phase]:
+        """What is trained, in order."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> Tensor:
+        """Class probabilities (N, C), rows summing to 1; preprocessing inside."""
+
+    def start(self, phase: Phase, labels: int) -> None:
+        """Make ready for a phase whose training part has `labels` different labels (new heads, frozen parts)."""
+
+    def finish(self, phase: Phase) -> None:
+        """Drop what only that phase needed, before the next phase and before weights are saved."""
+
+    def turns(self, phase: Phase, step: int) -> Sequence[str]:
+        """The turns of one step, in order; one for all but adversarial methods."""
+        return ("all",)
+
+    def moved_by(self, phase: Phase, turn: str) -> Iterable[nn.Parameter]:
+        """The parameters that a turn moves."""
+        return (p for p in self.parameters() if p.requires_grad)
+
+    def optimizer(self, phase: Phase, turn: str) -> Optimizer:
+        """The optimiser over `moved_by(phase, turn)`. A phase that `fits` has none."""
+        raise TypeError(f"{type(self).__name__} has no optimiser for phase {phase.name}")
+
+    def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
+        """Stepped once an epoch, after validation; a plateau schedule sees the validation loss."""
+        return None
+
+    def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
+        """Weighted scalar loss terms of a turn; their sum is minimised."""
+        raise TypeError(f"{type(self).__name__} has no loss in phase {phase.name}")
+
+    def fit(self, batch: Batch) -> None:
+        """Solve a phase that `fits` on the whole training part at once."""
+        raise TypeError(f"{type(self).__name__} is trained by gradients, not by fit")
+
+    def record(self) -> dict[str, Any]:
+        """Facts of this run that a reader of its results must know (stem: random, weights' digest, ...)."""
+        return {}

@@ -1,7 +1,7 @@
 """All that the loop may know of a method."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -37,6 +37,7 @@ class Method(nn.Module, ABC):
     Config: ClassVar[type[Section]]
     paper: ClassVar[str]  # a citation in a line
     needs: ClassVar[frozenset[str]] = frozenset({"faces", "label"})  # the Batch fields it reads
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # the paper's other networks: name -> changed settings
     input_px: int  # side of the square that faces are resized to, at the settings in force
 
     def __init__(self, config: Section, classes: Sequence[str]) -> None:

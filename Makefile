@@ -1,0 +1,45 @@
+# `make repro`: everything from nothing to the report. `make test`: the tests. `make check`: what CI checks first.
+PYTHON ?= python3
+BIN := .venv/bin
+# an activated environment for recipes: dvc starts `python pipeline/...`
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE :=
+export MLFLOW_DISABLE_TELEMETRY := true
+export RAY_USAGE_STATS_ENABLED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help env repro ui test check bench lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+
+env:  ## make .venv from requirements.lock
+	@$(PYTHON) infra/install.py
+
+repro: env  ## the main job: dvc repro of params.yaml, from rendering to the report
+	@test -f params.yaml || mien preset demo
+	@mien doctor --brief
+	@mien repro
+
+ui: env  ## the MLflow UI over the runs of this checkout
+	mien ui
+
+test: env  ## every test
+	python -m pytest
+
+check: env  ## ruff, mypy, import-linter and the quick tests
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	python -m pytest -m "not slow"
+
+bench: env  ## the figures of the README's speed table
+	python bench/all.py
+
+lock:  ## requirements.in -> requirements.lock (needs uv)
+	uv pip compile requirements.in --override overrides.txt --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --python-version 3.11 --upgrade -o requirements.lock
+
+clean:  ## remove what the stages made (the environment stays)
+	rm -rf data runs results reports registered storage

@@ -1,0 +1,214 @@
+"""The `mien` command. Thin: a command imports what it needs when it runs, so that `--help` is quick."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mien.config.errors import MienError
+
+NO_FACE = 3
+"""Exit code of `predict` when a picture had no face; the others are answered all the same."""
+
+app = typer.Typer(
+    name="mien",
+    help="Photographs of faces into reproducible facial-expression research.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def main() -> None:
+    """Run the command line in the checkout's root; a MienError becomes one line and exit code 2."""
+    try:
+        app()
+    except MienError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def doctor(
+    brief: Annotated[bool, typer.Option(help="Only what is wrong.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine, the weights and the corpora against params.yaml.
+
+    Exits with 1 when the chosen preset cannot run. Example: `mien doctor --json`
+    """
+    from mien.cli.doctor import examine
+
+    findings = examine(_root())
+    if as_json:
+        _print_json([finding._asdict() for finding in findings])
+    else:
+        shown = [f for f in findings if f.state == "bad"] if brief else findings
+        marks = {"ok": "[green]ok[/]", "missing": "[yellow]--[/]", "bad": "[red]BAD[/]"}
+        if shown or not brief:
+            _print_table(["", "what", "found", "what to do"], [[marks[f.state], f.what, f.found, f.advice] for f in shown])
+    if any(finding.state == "bad" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def preset(name: Annotated[str, typer.Argument(help="demo, study, paper or ci.")]) -> None:
+    """Write params.yaml from a preset. Example: `mien preset study`"""
+    root = _root()
+    known = sorted(path.stem for path in (root / "presets").glob("*.yaml"))
+    if name not in known:
+        raise MienError(f"{name} is not a preset; there are {', '.join(known)}.")
+    from mien.config import load_params
+
+    source, target = root / "presets" / f"{name}.yaml", root / "params.yaml"
+    if target.is_file() and target.read_bytes() not in {p.read_bytes() for p in (root / "presets").glob("*.yaml")}:
+        kept = root / "params.yaml.before"
+        shutil.copyfile(target, kept)
+        print(f"params.yaml had changes of your own: they are in {kept.name}", file=sys.stderr)
+    shutil.copyfile(source, target)
+    params = load_params(target)
+    print(f"params.yaml is now {name}: {len(params.corpora)} corpora, {len(params.experiments)} experiments")
+
+
+@app.command()
+def corpora(as_json: AsJson = False) -> None:
+    """List the corpora of params.yaml and what is there of them. Example: `mien corpora --json`"""
+    from mien.cli.listing import list_corpora
+
+    rows = list_corpora(_root())
+    if as_json:
+        _print_json(rows)
+        return
+    columns = ["name", "kind", "state", "pictures", "rejected", "people", "classes", "source"]
+    _print_table(columns, [[", ".join(v) if isinstance(v, list) else v for v in (r[c] for c in columns)] for r in rows])
+
+
+@app.command()
+def methods(
+    classes: Annotated[int, typer.Option(min=2, max=8, help="How many expressions to build for.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """List the methods with their size as printed in their papers. Example: `mien methods --classes 8 --json`"""
+    from mien.cli.listing import list_methods
+
+    rows = list_methods(classes)
+    if as_json:
+        _print_json(rows)
+        return
+    table = []
+    for row in rows:
+        for named in (row, *row["variants"]):
+            label = row["name"] if named is row else f"  {named['name']}"
+            size = [f"{named[c]:,}" for c in ("parameters", "trainable")] + [f"{named['gmacs']:.3f}"]
+            rest = [", ".join(row["phases"]), ", ".join(row["needs"]), row["paper"]] if named is row else ["", "", ""]
+            table.append([label, *size, *rest])
+    _print_table(["name", "parameters", "trainable", "GMACs", "phases", "needs", "paper"], table)
+
+
+@app.command()
+def train(experiment: Annotated[str, typer.Argument(help="A name under `experiments` in params.yaml.")]) -> None:
+    """Train one experiment and all that it needs before. Example: `mien train hsnet-rendered`"""
+    from mien.config import load_params
+
+    root = _root()
+    known = load_params(root / "params.yaml").experiments
+    if experiment not in known:
+        raise MienError(f"{experiment} is not an experiment of params.yaml; it has {', '.join(known)}.")
+    raise typer.Exit(_dvc(root, "repro", f"evaluate@{experiment}"))
+
+
+@app.command()
+def repro() -> None:
+    """Run every stage that is out of date, then say where the results are. Example: `mien repro`"""
+    root = _root()
+    if code := _dvc(root, "repro"):
+        raise typer.Exit(code)
+    _say_where(root)
+
+
+@app.command()
+def report() -> None:
+    """Bring the report up to date and say where it is. Example: `mien report`"""
+    root = _root()
+    if code := _dvc(root, "repro", "report"):
+        raise typer.Exit(code)
+    _say_where(root)
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
+    """Open the MLflow UI over this checkout's runs, on loopback. Example: `mien ui --port 5001`"""
+    from mien.tracking import store
+
+    uri, artifacts = store.local_store(_root())
+    uri = os.environ.get("MLFLOW_TRACKING_URI", uri)
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    words = ["-m", "mlflow", "server", "--backend-store-uri", uri, "--artifacts-destination", artifacts]
+    words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    os.execve(sys.executable, [sys.executable, *words], environment)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="An experiment's name, a model folder, or models:/NAME@champion.")],
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures with a face.")],
+    overlay: Annotated[Path | None, typer.Option(help="Folder for copies with box, points and probabilities.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the face in each picture and say its expression.
+
+    Exits with 3 when a picture had no face or could not be read. Example: `mien predict hsnet-rendered me.jpg --overlay out`
+    """
+    from mien.cli.predict import predict_files
+
+    answers = predict_files(_root(), model, pictures, overlay)
+    if as_json:
+        _print_json(answers)
+    else:
+        rows = []
+        for a in answers:
+            best = sorted((a["probabilities"] or {}).items(), key=lambda p: -p[1])[:3]
+            rows.append([a["picture"], a["expression"] or a["reason"], ", ".join(f"{n} {p:.0%}" for n, p in best)])
+        _print_table(["picture", "expression", "probabilities"], rows)
+    if any(a["probabilities"] is None for a in answers):
+        raise typer.Exit(NO_FACE)
+
+
+def _root() -> Path:
+    """The checkout: the nearest folder upwards with a dvc.yaml. It becomes the working folder."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    raise MienError(f"{here} is not inside a mien checkout (no dvc.yaml here or above); change into one.")
+
+
+def _dvc(root: Path, *words: str) -> int:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    return subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, env=environment, check=False).returncode
+
+
+def _say_where(root: Path) -> None:
+    print(f"\nreport:    {root / 'reports' / 'index.html'}\ntable:     {root / 'reports' / 'results.md'}")
+    print("MLflow UI: make ui   (http://127.0.0.1:5000)")
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _print_table(columns: list[str], rows: list[list[Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -1,0 +1,82 @@
+"""Rows of `mien corpora` and `mien methods`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mien.config import load_params
+
+
+def list_corpora(root: Path) -> list[dict[str, Any]]:
+    """One row a corpus of params.yaml; counts are None until the `download` stage has run."""
+    return [_corpus(root, name, corpus.kind, corpus.source) for name, corpus in load_params(root / "params.yaml").corpora.items()]
+
+
+def _corpus(root: Path, name: str, kind: str, source: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "kind": kind, "source": source, "pictures": None, "rejected": None}
+    row |= {"people": None, "classes": [], "state": "source present" if (root / source).exists() else "source missing"}
+    manifest = root / "data" / "corpora" / name / "manifest.parquet"
+    if manifest.is_file():
+        import pyarrow.compute as pc
+
+        from mien.manifest.expressions import classes_of
+        from mien.manifest.tables import MANIFEST, read_table
+
+        table = read_table(manifest, MANIFEST, ["expression", "subject", "reject"])
+        rejected = table.num_rows - pc.sum(pc.is_null(table["reject"])).as_py()
+        expressions = set(pc.unique(table["expression"].drop_null()).to_pylist())
+        row |= {"state": "made", "pictures": table.num_rows, "rejected": rejected}
+        row |= {"people": pc.count_distinct(table["subject"]).as_py(), "classes": list(classes_of(expressions))}
+    return row
+
+
+def list_methods(classes: int) -> list[dict[str, Any]]:
+    """One row a method at the settings its paper prints, with its named variants."""
+    from mien import methods
+
+    rows = []
+    for name in methods.names():
+        kind = methods.method_class(name)
+        row = _method(name, kind.Config(), classes)
+        method = methods.build(name, kind.Config(), _expressions(classes))
+        row |= {"paper": kind.paper, "phases": [phase.name for phase in method.phases()], "needs": sorted(kind.needs)}
+        row["variants"] = [
+            {**_method(name, kind.Config(**changed), classes), "name": variant} for variant, changed in kind.variants.items()
+        ]
+        rows.append(row)
+    return rows
+
+
+def _method(name: str, config: Any, classes: int) -> dict[str, Any]:
+    from mien import methods
+
+    method = methods.build(name, config, _expressions(classes))
+    trainable: Iterator[int] = (p.numel() for p in method.parameters() if p.requires_grad)
+    return {
+        "name": name,
+        "parameters": sum(p.numel() for p in method.parameters()),
+        "trainable": sum(trainable),
+        "gmacs": _gmacs(method),
+    }
+
+
+def _gmacs(method: Any) -> float:
+    """Multiply-accumulates of one prediction, in 10^9: half of what torch counts as FLOPs."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from mien.shards.batch import Batch
+
+    px = method.input_px
+    zero = torch.zeros(1, dtype=torch.int64)
+    batch = Batch(("x",), torch.zeros(1, 3, px, px, dtype=torch.uint8), zero, zero, points=torch.rand(1, 68, 2) * px, total=1)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        method.eval().predict(batch)
+    return round(counter.get_total_flops() / 2e9, 3)
+
+
+def _expressions(classes: int) -> tuple[str, ...]:
+    from mien.manifest.expressions import EXPRESSIONS
+
+    return EXPRESSIONS[:classes]

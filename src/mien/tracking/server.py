@@ -1,0 +1,63 @@
+"""Which MLflow server: MLFLOW_TRACKING_URI, or a SQLite file in the repository with artifacts beside it."""
+
+import logging
+import os
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+
+EXPERIMENT = "mien"
+DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
+
+UNREACHABLE = (MlflowException, OSError)
+"""What a call raises while the server is away (the client wraps requests' and SQLAlchemy's errors)."""
+
+# An unreachable server is found out in seconds; the client's own default tries for four minutes a call.
+_PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+}
+
+
+def tracking_uri(root: Path) -> str:
+    """MLFLOW_TRACKING_URI as it is set, or `sqlite:///ROOT/mlflow.db`."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / DATABASE).absolute()}"
+
+
+def connect(root: Path) -> MlflowClient:
+    """A client for the tracking server and registry; sets the process's address too, which `models:/` reads.
+
+    Nothing is sent yet: an unreachable server shows at the first call.
+    """
+    for name, value in _PATIENCE.items():
+        os.environ.setdefault(name, value)
+    for chatty in ("mlflow.store.db.utils", "alembic", "alembic.runtime.migration"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    uri = tracking_uri(root)
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient(tracking_uri=uri)
+
+
+def experiment_id(client: MlflowClient, root: Path) -> str:
+    """The id of the MLflow experiment that all runs of mien belong to, made or restored when need be."""
+    known = client.get_experiment_by_name(EXPERIMENT)
+    if known is not None:
+        if known.lifecycle_stage != "active":
+            client.restore_experiment(known.experiment_id)
+        return str(known.experiment_id)
+    local = "MLFLOW_TRACKING_URI" not in os.environ
+    place = (root / ARTIFACTS).absolute().as_uri() if local else None  # a server has a place of its own
+    try:
+        return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+    except MlflowException:
+        # another process made it in the meantime
+        for found in client.search_experiments(view_type=ViewType.ACTIVE_ONLY):
+            if found.name == EXPERIMENT:
+                return str(found.experiment_id)
+        raise

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -17,7 +18,10 @@ Schedule = LRScheduler | ReduceLROnPlateau
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of a run that trains one set of parameters on one kind of batch."""
+    """A stretch of a run that trains one set of parameters on one kind of batch.
+
+    With `label="subject"` the classes are people, and validation holds other pictures of the same people.
+    """
 
     name: str
     epochs: int
@@ -37,7 +41,7 @@ class Method(nn.Module, ABC):
     Config: ClassVar[type[Section]]
     paper: ClassVar[str]  # a citation in a line
     needs: ClassVar[frozenset[str]] = frozenset({"faces", "label"})  # the Batch fields it reads
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # the paper's other networks: name -> changed settings
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # the paper's other networks: name -> settings
     input_px: int  # side of the square that faces are resized to, at the settings in force
 
     def __init__(self, config: Section, classes: Sequence[str]) -> None:
@@ -53,8 +57,16 @@ class Method(nn.Module, ABC):
     def predict(self, batch: Batch) -> Tensor:
         """Class probabilities (N, C), rows summing to 1; preprocessing inside."""
 
+    @classmethod
+    def files(cls, config: Section) -> Mapping[str, Path]:
+        """Files that must be on the disk before training, by the setting that names them."""
+        return {}
+
     def start(self, phase: Phase, labels: int) -> None:
-        """Make ready for a phase whose training part has `labels` different labels (new heads, frozen parts)."""
+        """Make ready for a phase whose training part has `labels` different labels (new heads, frozen parts).
+
+        On resume, `start` and `finish` of phases that are over are called again before weights are restored.
+        """
 
     def finish(self, phase: Phase) -> None:
         """Drop what only that phase needed, before the next phase and before weights are saved."""
@@ -64,8 +76,8 @@ class Method(nn.Module, ABC):
         return ("all",)
 
     def moved_by(self, phase: Phase, turn: str) -> Iterable[nn.Parameter]:
-        """The parameters that a turn moves."""
-        return (p for p in self.parameters() if p.requires_grad)
+        """The parameters that a turn moves; the loop freezes those that no turn of the phase moves."""
+        return self.parameters()
 
     def optimizer(self, phase: Phase, turn: str) -> Optimizer:
         """The optimiser over `moved_by(phase, turn)`. A phase that `fits` has none."""
@@ -79,8 +91,19 @@ class Method(nn.Module, ABC):
         """Weighted scalar loss terms of a turn; their sum is minimised."""
         raise TypeError(f"{type(self).__name__} has no loss in phase {phase.name}")
 
-    def fit(self, batch: Batch) -> None:
-        """Solve a phase that `fits` on the whole training part at once."""
+    def validate(self, batch: Batch, phase: Phase) -> tuple[dict[str, Tensor], Tensor | None]:
+        """Loss terms of a held-out batch, in eval mode, and scores (N, labels) for the phase's labels.
+
+        No scores where the labels are people. To be overridden where one pass gives both.
+        """
+        terms: dict[str, Tensor] = {}
+        if not phase.fits:
+            for turn in self.turns(phase, 0):
+                terms |= self(batch, phase, turn)
+        return terms, self.predict(batch) if phase.label == "expression" else None
+
+    def fit(self, batches: Iterable[Batch]) -> None:
+        """Solve a phase that `fits` from one pass over the whole training part."""
         raise TypeError(f"{type(self).__name__} is trained by gradients, not by fit")
 
     def record(self) -> dict[str, Any]:

@@ -1,0 +1,23 @@
+"""`make bench`: every benchmark in turn, on an otherwise idle machine; prints the README's speed table.
+
+Each script measures its subject and what a user would pick instead in one run, so that the ratio holds on
+any machine. The figures are ratios and rates, not tests: nothing here fails on a slow day.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = ("readers", "detection", "ray_step", "rendering")
+
+
+def main() -> None:
+    here = Path(__file__).parent
+    for name in SCRIPTS:
+        print(f"\n## {name}", flush=True)
+        if code := subprocess.run([sys.executable, str(here / f"{name}.py")], check=False).returncode:
+            sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,9 @@ def method_class(name: str) -> type[Method]:
         raise MienError(f"{name} is not a method of mien; it has {', '.join(names())}.")
     module = importlib.import_module(f"{__name__}.{name}")
     found = [
-        v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Method) and v.__module__ == module.__name__
+        v
+        for v in vars(module).values()
+        if isinstance(v, type) and issubclass(v, Method) and v.__module__ == module.__name__
     ]
     if len(found) != 1:
         raise TypeError(f"{module.__name__} must define one Method, not {len(found)}")
@@ -36,7 +38,7 @@ def method_class(name: str) -> type[Method]:
 
 
 def check(params: Params) -> dict[str, Section]:
-    """The settings of every experiment by its name, each checked by its method's Config. MienError names the key."""
+    """The settings of every experiment by name, checked by its method's Config. MienError names the key."""
     for name, raw in params.methods.items():
         parse_section(method_class(name).Config, raw, PARAMS.name, f"methods.{name}")
     return {name: settings(params, name) for name in params.experiments}
@@ -46,8 +48,21 @@ def settings(params: Params, experiment: str) -> Section:
     """`methods.METHOD` with the experiment's own `settings` over it."""
     entry = params.experiments[experiment]
     config = method_class(entry.method).Config
-    parse_section(config, {**config().model_dump(), **entry.settings}, PARAMS.name, f"experiments.{experiment}.settings")
-    return parse_section(config, {**params.methods[entry.method], **entry.settings}, PARAMS.name, f"methods.{entry.method}")
+    own, whole = (
+        {**config().model_dump(), **entry.settings},
+        {**params.methods[entry.method], **entry.settings},
+    )
+    parse_section(config, own, PARAMS.name, f"experiments.{experiment}.settings")
+    return parse_section(config, whole, PARAMS.name, f"methods.{entry.method}")
+
+
+def require_files(name: str, config: Section) -> None:
+    """Check that the files which a method's settings name are there. MienError names the first that is not."""
+    for key, file in method_class(name).files(config).items():
+        if not file.is_file():
+            raise MienError(
+                f"methods.{name}.{key} names {file}, which is not there; put it there or change the key."
+            )
 
 
 def build(name: str, config: Section, classes: Sequence[str]) -> Method:
@@ -63,7 +78,8 @@ def save(method: Method, name: str, into: Path, extra: Mapping[str, Any]) -> Non
     into.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().cpu().contiguous() for key, value in method.state_dict().items()}
     save_file(state, into / WEIGHTS)
-    described = {"method": name, "settings": method.config.model_dump(mode="json"), "classes": list(method.classes)}
+    settings = method.config.model_dump(mode="json")
+    described = {"method": name, "settings": settings, "classes": list(method.classes)}
     described |= {"record": method.record(), **extra}
     (into / DESCRIPTION).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -77,7 +93,8 @@ def load(folder: Path) -> tuple[Method, dict[str, Any]]:
         raise MienError(f"{error.filename} is missing; {folder} does not hold a trained model.") from error
     except ValueError as error:
         raise MienError(f"{folder / DESCRIPTION} is not JSON ({error}); train the model again.") from error
-    config = parse_section(method_class(described["method"]).Config, described["settings"], DESCRIPTION, "settings")
-    method = build(described["method"], config, described["classes"])
+    name = described["method"]
+    config = parse_section(method_class(name).Config, described["settings"], DESCRIPTION, "settings")
+    method = build(name, config, described["classes"])
     method.load_state_dict(state)
     return method.eval(), described

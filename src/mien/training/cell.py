@@ -1,0 +1,162 @@
+"""A cell: one fold and seed of an experiment, from shards to weights and predictions."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from mien import methods
+from mien.config import MienError, Params
+from mien.evaluation.predictions import PREDICTIONS, TEST, VALIDATION
+from mien.methods.contract import Method, Phase
+from mien.shards.folds import Split, split_fold
+from mien.shards.index import Index, read_index
+from mien.shards.indexed import IndexedReader
+from mien.shards.order import Rows
+from mien.training.loop import AfterEpoch, AfterStep, EpochEnd, Options, Wrap, fit
+from mien.training.ranks import gather_rows, rank_and_world
+from mien.training.reports import Cell
+from mien.training.state import State
+from mien.training.validation import Part, Reader, Readers
+
+HELD_OUT_PICTURES = 0.15
+"""Of each person, where people are the labels: their validation part cannot be other people."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a cell leaves, equal on every rank."""
+
+    record: Mapping[str, Any]  # facts that a reader of the results must know
+    ends: list[EpochEnd]  # of the epochs since the resume
+    predictions: pa.Table  # of the test and the validation part, under PREDICTIONS
+    seconds: float
+
+
+def train_cell(
+    params: Params,
+    experiment: str,
+    cell: Cell,
+    shards: Path,
+    into: Path,
+    options: Options,
+    wrap: Wrap = lambda method: method,
+    resume: State | None = None,
+    after_epoch: AfterEpoch = lambda end, state: None,
+    after_step: AfterStep = lambda step, state: None,
+) -> Trained:
+    """Train one cell, predict its test and validation parts, and have rank 0 save the model in `into`.
+
+    `shards` holds a folder a corpus. The test part is read once, after training. The cell's seed takes the place
+    of `options.seed`. Every rank calls this, with its process group up and `wrap` to bring gradients together.
+    """
+    begun = time.perf_counter()
+    entry = params.experiments[experiment]
+    index = read_index(shards / entry.corpus)
+    split = split_fold(index, cell.fold, entry.validation_share, params.shard.seed)
+    config = methods.settings(params, experiment)
+    methods.require_files(entry.method, config)
+    torch.manual_seed(cell.seed)
+    method = methods.build(entry.method, config, index.classes)
+    readers = part_readers(method, index, split, shards, params.train.reader_threads, cell.seed)
+    ends = fit(method, readers, replace(options, seed=cell.seed), wrap, resume, after_epoch, after_step)
+    predictions = pa.concat_tables(
+        _predictions(method, index, rows, part, cell, options, params.train.reader_threads)
+        for part, rows in ((TEST, split.test), (VALIDATION, split.validation))
+    )
+    if rank_and_world()[0] == 0:
+        about = {"experiment": experiment, "corpus": entry.corpus, "fold": cell.fold, "seed": cell.seed}
+        about |= {"align": params.align.model_dump(mode="json"), "shards_digest": index.digest}
+        methods.save(method, entry.method, into, about)
+    return Trained(method.record(), ends, predictions, time.perf_counter() - begun)
+
+
+def part_readers(
+    method: Method, index: Index, split: Split, shards: Path, threads: int = 2, seed: int = 0
+) -> Readers:
+    """The readers of a fold for `fit`; none of them holds a face of the test part.
+
+    A phase on another corpus reads all of it but people who bear the name of somebody held out here. A phase
+    that tells people apart holds out HELD_OUT_PICTURES of each instead of people; in the experiment's own corpus
+    it sees the people of the training part only.
+    """
+
+    @cache
+    def reader(phase: Phase, part: Part) -> Reader:
+        foreign = phase.corpus is not None and phase.corpus != index.folder.name
+        source = read_index(shards / phase.corpus) if foreign and phase.corpus else index
+        rows = (
+            _without(source, index.subject[np.r_[split.validation, split.test]]) if foreign else split.train
+        )
+        if phase.label == "subject":
+            rows = _pictures(source, rows, part, seed)
+        elif part == "validation":
+            source, rows = index, split.validation
+        return IndexedReader(source, rows, method.classes, method.needs, phase.label, threads)
+
+    return reader
+
+
+def _without(index: Index, names: Rows) -> Rows:
+    held_out = {name for name in names.tolist() if name is not None}
+    return np.flatnonzero([name not in held_out for name in index.subject.tolist()]).astype(np.int64)
+
+
+def _pictures(index: Index, rows: Rows, part: Part, seed: int) -> Rows:
+    """Of each person with two pictures or more, the training or the validation pictures."""
+    random, taken = np.random.default_rng(seed), []
+    names = index.subject[rows]
+    for name in sorted({n for n in names.tolist() if n is not None}):
+        own = random.permutation(rows[names == name])
+        held_out = max(1, round(HELD_OUT_PICTURES * len(own)))
+        if len(own) > 1:
+            taken.append(own[:held_out] if part == "validation" else own[held_out:])
+    if len(taken) < 2:
+        raise MienError(
+            f"{index.folder} has not two people with two pictures each; people cannot be told apart."
+        )
+    return np.sort(np.concatenate(taken))
+
+
+def _predictions(
+    method: Method, index: Index, rows: Rows, part: str, cell: Cell, options: Options, threads: int
+) -> pa.Table:
+    reader = IndexedReader(index, rows, method.classes, method.needs, threads=threads)
+    number = {key: row for row, key in zip(rows.tolist(), index.keys[rows].tolist(), strict=True)}
+    gathered = gather_rows(_predict(method, reader, number, options)).cpu().numpy()
+    gathered = gathered[np.argsort(gathered[:, 0])]
+    if not np.array_equal(gathered[:, 0], np.sort(rows)):
+        raise RuntimeError(f"the {part} part was not predicted face by face: {len(gathered)} of {len(rows)}")
+    probabilities = pa.array(list(gathered[:, 2:].astype(np.float32)), pa.list_(pa.float32()))
+    columns = {
+        "key": pa.array(index.keys[gathered[:, 0].astype(np.int64)]),
+        "fold": np.full(len(rows), cell.fold, dtype=np.int32),
+        "seed": np.full(len(rows), cell.seed, dtype=np.int32),
+        "part": pa.array([part] * len(rows)),
+        "label": gathered[:, 1].astype(np.int32),
+        "probabilities": probabilities,
+    }
+    return pa.table(columns, schema=PREDICTIONS)
+
+
+def _predict(method: Method, reader: Reader, number: Mapping[str, int], options: Options) -> Tensor:
+    """This rank's share: a row a face of its row in the index, its label and its probabilities."""
+    rank, world = rank_and_world()
+    found = [torch.zeros((0, 2 + len(method.classes)), dtype=torch.float64, device=options.device)]
+    with torch.no_grad():
+        for local in reader.in_order(options.eval_batch, rank, world):
+            batch = local.to(options.device)
+            rows = torch.tensor(
+                [[number[key]] for key in batch.keys], dtype=torch.float64, device=options.device
+            )
+            found.append(
+                torch.cat([rows, batch.label[:, None].double(), method.predict(batch).double()], dim=1)
+            )
+    return torch.cat(found)

@@ -1,0 +1,158 @@
+"""Copies of one photograph under two names: found by perceptual hash, confirmed by correlation."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.config import MienError
+from mien.shards.folds import Split
+from mien.shards.index import Index
+from mien.shards.tars import Tars, damaged, decode_into
+
+THUMB_PX = 32
+_LOW = 8  # lowest frequencies per axis: 64 bits
+_BLOCK = 128  # rows compared with all others at once
+_PAIRS = 4096  # candidates confirmed at once
+
+_k, _x = np.arange(_LOW)[:, None], np.arange(THUMB_PX)[None, :]
+_COSINES = np.cos(np.pi * _k * (2 * _x + 1) / (2 * THUMB_PX))  # (8, 32), DCT-II
+_MIRROR = np.where(np.arange(_LOW) % 2, -1.0, 1.0)  # mirroring turns the odd horizontal frequencies round
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Near-duplicates: rows `first` < `second`, and whether one is the mirror image of the other."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+
+
+def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink (H, W, 3) RGB to (32, 32) grey, each pixel the mean of what it covers."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def hashes(thumb: NDArray[np.uint8]) -> tuple[int, int]:
+    """64-bit perceptual hashes of a thumbnail and of its mirror image.
+
+    The 8x8 lowest DCT coefficients against their median, as `imagehash.phash` (Krawetz 2011) does it, which
+    has no mirrored form and needs a Pillow image for each picture.
+    """
+    low = _COSINES @ thumb.astype(np.float64) @ _COSINES.T
+    return _bits(low), _bits(low * _MIRROR)
+
+
+def _bits(low: NDArray[np.float64]) -> int:
+    return int.from_bytes(np.packbits(low > np.median(low)).tobytes(), "big")
+
+
+def near_duplicates(index: Index, differ: NDArray[np.int64]) -> Pairs:
+    """Pairs of rows that show the same photograph, among rows with different numbers in `differ` (N,).
+
+    Rows numbered -1 are left out. Finds re-encoded and mirrored copies; thresholds are the index's own.
+    """
+    found = candidates(
+        index.column("phash"), index.column("phash_mirrored"), index.about.phash_distance, differ
+    )
+    if not len(found.first):
+        return found
+    rows = np.unique(np.concatenate([found.first, found.second]))
+    thumbs = _thumbnails(index, rows)
+    first, second = np.searchsorted(rows, found.first), np.searchsorted(rows, found.second)
+    close = np.empty(len(first), dtype=np.bool_)
+    for at in range(0, len(first), _PAIRS):
+        part = slice(at, at + _PAIRS)
+        left, right = thumbs[first[part]], thumbs[second[part]]
+        right = np.where(found.mirrored[part, None, None], right[:, :, ::-1], right)
+        close[part] = correlations(left, right) >= index.about.near_duplicate_correlation
+    return Pairs(found.first[close], found.second[close], found.mirrored[close])
+
+
+def candidates(
+    plain: NDArray[np.uint64], mirrored: NDArray[np.uint64], distance: int, differ: NDArray[np.int64]
+) -> Pairs:
+    """Pairs whose hashes are at most `distance` bits apart, each pair once (unmirrored if both ways)."""
+    left, right, turned = [], [], []
+    order = np.arange(len(plain))
+    for first in range(0, len(plain), _BLOCK):
+        block = slice(first, first + _BLOCK)
+        allowed = differ[block, None] != differ[None, :]
+        allowed &= (differ[block, None] >= 0) & (differ[None, :] >= 0) & (order[block, None] < order[None, :])
+        same = (np.bitwise_count(plain[block, None] ^ plain[None, :]) <= distance) & allowed
+        # the hash of a mirror image is exact only up to its median: look from both sides
+        other = np.bitwise_count(plain[block, None] ^ mirrored[None, :]) <= distance
+        other |= np.bitwise_count(mirrored[block, None] ^ plain[None, :]) <= distance
+        for hit, is_mirrored in ((same, False), (other & allowed, True)):
+            i, j = np.nonzero(hit)
+            left.append(i + first)
+            right.append(j)
+            turned.append(np.full(len(i), is_mirrored))
+    return Pairs(np.concatenate(left), np.concatenate(right), np.concatenate(turned))
+
+
+def correlations(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Pearson correlation of thumbnails (N, 32, 32) pair by pair -> (N,); two flat ones count as equal."""
+    a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (left, right))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    norm = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    product = (a * b).sum(axis=1) / np.maximum(norm, 1e-12)
+    return np.asarray(np.where(norm > 0, product, (left == right).all(axis=(1, 2))), dtype=np.float64)
+
+
+def _thumbnails(index: Index, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    tars = Tars(index)
+    widths, heights = index.column("width"), index.column("height")
+    thumbs = np.empty((len(rows), THUMB_PX, THUMB_PX), dtype=np.uint8)
+    for slot, row in enumerate(rows.tolist()):
+        picture = np.empty((heights[row], widths[row], 3), dtype=np.uint8)
+        try:
+            decode_into(tars.read(row), picture)
+        except ValueError as error:
+            raise damaged(index.keys[row], tars.shard(row), error) from error
+        thumbs[slot] = thumbnail(picture)
+    return thumbs
+
+
+def refuse_leaks(index: Index, split: Split | None = None) -> None:
+    """MienError when one person or one photograph stands in two parts; names the two keys.
+
+    Without a split every group of the index counts as a part, which covers all splits of all folds. Looked
+    for: the same subject, the same file, and near-duplicates, re-encoded and mirrored ones included. Nothing
+    is refused where params.yaml says `shard.by: picture`, because then the index and the report say so.
+    """
+    if index.shares_people:
+        return
+    part = index.group.astype(np.int64) if split is None else split.parts(len(index))
+    for name, what in (
+        ("subject", "the same person"),
+        ("picture_sha256", "the same file"),
+        ("crop_sha256", "the same crop"),
+    ):
+        _refuse_shared(index, index.column(name), part, what)
+    pairs = near_duplicates(index, part)
+    if len(pairs.first):
+        keys = index.keys[pairs.first[0]], index.keys[pairs.second[0]]
+        what = "mirror images of one photograph" if pairs.mirrored[0] else "copies of one photograph"
+        _leak(*keys, what, more=len(pairs.first) - 1)
+
+
+def _refuse_shared(index: Index, values: NDArray[np.object_], part: NDArray[np.int64], what: str) -> None:
+    seen: dict[str, int] = {}
+    for row, value in enumerate(values.tolist()):
+        if value is None or part[row] < 0:
+            continue
+        first = seen.setdefault(value, row)
+        if part[first] != part[row]:
+            _leak(index.keys[first], index.keys[row], what)
+
+
+def _leak(first: str, second: str, what: str, more: int = 0) -> None:
+    others = f" (and {more} more pairs)" if more else ""
+    raise MienError(
+        f"{first} and {second} are {what} but stand in two parts of a fold{others}; give both the same "
+        "subject, remove one, or allow it by name with shard.by: picture."
+    )

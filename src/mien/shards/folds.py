@@ -1,0 +1,116 @@
+"""Folds by person, and the parts of one fold."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from mien.config import MienError
+from mien.shards.index import Index
+from mien.shards.order import Rows
+
+_DRAWS = 200  # random choices of validation people, of which the most even one is taken
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of the three parts of a fold, each ascending."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+    def parts(self, rows: int) -> Rows:
+        """(rows,) 0 train, 1 validation, 2 test, -1 none of them."""
+        part = np.full(rows, -1, dtype=np.int64)
+        for number, members in enumerate((self.train, self.validation, self.test)):
+            part[members] = number
+        return part
+
+
+def grouped(names: list[NDArray[np.object_]], pairs: list[tuple[int, int]], rows: int) -> NDArray[np.int32]:
+    """Number the groups of rows that may not be parted, by first appearance.
+
+    Rows go together when they have the same name in any of `names` (None ties nothing) or are one of `pairs`.
+    """
+    root = list(range(rows))
+
+    def find(row: int) -> int:
+        while root[row] != row:
+            root[row] = root[root[row]]
+            row = root[row]
+        return row
+
+    def tie(a: int, b: int) -> None:
+        low, high = sorted((find(a), find(b)))
+        root[high] = low  # the first row of a group stands for it, so numbers follow first appearance
+
+    for column in names:
+        seen: dict[str, int] = {}
+        for row, name in enumerate(column.tolist()):
+            if name is not None:
+                tie(seen.setdefault(name, row), row)
+    for a, b in pairs:
+        tie(a, b)
+    return np.unique([find(row) for row in range(rows)], return_inverse=True)[1].astype(np.int32)
+
+
+def make_folds(
+    expression: NDArray[np.object_], group: NDArray[np.int32], folds: int, seed: int
+) -> NDArray[np.int32]:
+    """The fold of each row: groups stay whole, classes are spread evenly (StratifiedGroupKFold).
+
+    MienError when there are fewer groups than folds.
+    """
+    groups = len(np.unique(group))
+    if groups < folds:
+        raise MienError(f"shard.folds is {folds}, but there are only {groups} people; make fewer folds.")
+    label = np.unique([e or "" for e in expression.tolist()], return_inverse=True)[1]
+    if np.bincount(label).max() < folds:
+        label = np.zeros_like(label)  # no class has a face for each fold: nothing to spread
+    splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    fold = np.full(len(label), -1, dtype=np.int32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class rarer than folds: see counts.json
+        for number, (_, test) in enumerate(splitter.split(label, label, group)):
+            fold[test] = number
+    if len(np.unique(fold)) < folds:
+        raise MienError(f"shard.folds is {folds}, but the people are too few to fill each; make fewer folds.")
+    return fold
+
+
+def split_fold(index: Index, fold: int, validation_share: float, seed: int, labelled: bool = True) -> Split:
+    """Test: that fold. Validation: a share of the remaining people, drawn by (seed, fold). Train: the rest.
+
+    Rows without an expression are left out unless `labelled` is False. MienError: no such fold, or fewer than
+    two people outside of it.
+    """
+    if not 0 <= fold < index.about.folds:
+        raise MienError(f"fold {fold} does not exist; {index.folder} has folds 0 to {index.about.folds - 1}.")
+    known = np.array([e is not None for e in index.expression.tolist()])
+    use = known if labelled else np.ones(len(index), dtype=np.bool_)
+    rest = np.flatnonzero(use & (index.fold != fold)).astype(np.int64)
+    chosen = _validation_groups(index, rest, validation_share, np.random.default_rng([seed, fold]))
+    validation = np.isin(index.group[rest], chosen)
+    test = np.flatnonzero(use & (index.fold == fold)).astype(np.int64)
+    return Split(train=rest[~validation], validation=rest[validation], test=test)
+
+
+def _validation_groups(
+    index: Index, rest: Rows, share: float, random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Of many random choices of people, the one whose classes are most nearly `share` of all."""
+    groups, member = np.unique(index.group[rest], return_inverse=True)
+    if len(groups) < 2:
+        raise MienError(f"{index.folder} has {len(groups)} people outside the test fold, and needs two.")
+    label = np.unique([e or "" for e in index.expression[rest].tolist()], return_inverse=True)[1]
+    table = np.zeros((len(groups), label.max() + 1))
+    np.add.at(table, (member, label), 1)
+    take = min(max(round(share * len(groups)), 1), len(groups) - 1)
+    draws = [random.permutation(len(groups))[:take] for _ in range(_DRAWS)]
+    wanted = share * table.sum(axis=0)
+    # the share of each class weighs the same, rare classes included
+    cost = [float(np.abs((table[d].sum(axis=0) - wanted) / table.sum(axis=0)).sum()) for d in draws]
+    return np.asarray(groups[draws[int(np.argmin(cost))]], dtype=np.int64)

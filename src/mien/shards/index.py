@@ -1,0 +1,149 @@
+"""The index beside the tars: what every later stage counts by, and where each picture's bytes stand."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mien.config import MienError
+from mien.manifest.expressions import classes_of
+from mien.manifest.tables import read_table, write_table
+
+INDEX_FILE, COUNTS_FILE = "index.parquet", "counts.json"
+_ABOUT = b"mien"
+
+INDEX = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),  # file name of the tar, beside the index
+        pa.field("offset", pa.int64(), nullable=False),  # of the picture's bytes in the tar
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("json_offset", pa.int64(), nullable=False),
+        pa.field("json_size", pa.int64(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),  # of the crop, px
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("picture_sha256", pa.string()),  # of the photograph's bytes, from the manifest
+        pa.field("crop_sha256", pa.string(), nullable=False),  # of the crop's bytes
+        pa.field("json_sha256", pa.string(), nullable=False),
+        pa.field("phash", pa.uint64(), nullable=False),  # of the crop
+        pa.field("phash_mirrored", pa.uint64(), nullable=False),  # of the crop, left and right exchanged
+        pa.field("expression", pa.string()),
+        pa.field("subject", pa.string()),
+        pa.field("sequence", pa.string()),
+        pa.field("frame", pa.int32()),
+        pa.field("frames", pa.int32()),
+        pa.field("view", pa.string()),
+        pa.field("yaw", pa.float32()),
+        pa.field("split", pa.string()),
+        pa.field("points", pa.list_(pa.float32(), 136), nullable=False),  # crop px
+        pa.field("group", pa.int32(), nullable=False),  # never parted: a person, or what stands for one
+        pa.field("fold", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """How the folds were made; stored inside the index."""
+
+    corpus: str
+    folds: int
+    by: str  # `shard.by`: subject or picture
+    subjects_known: bool  # False: near-duplicate groups stand in for unknown people
+    phash_distance: int
+    near_duplicate_correlation: float
+
+
+@dataclass(frozen=True)
+class Index:
+    """All faces of one shard folder, in the order of the tars; row numbers mean rows of `table`."""
+
+    folder: Path
+    table: pa.Table
+    about: About
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column as a numpy array; strings as objects, None where null."""
+        return np.asarray(self.table.column(name).to_numpy())
+
+    @cached_property
+    def keys(self) -> NDArray[Any]:
+        """(N,) str."""
+        return self.column("key")
+
+    @cached_property
+    def expression(self) -> NDArray[Any]:
+        """(N,) str, None where unknown."""
+        return self.column("expression")
+
+    @cached_property
+    def subject(self) -> NDArray[Any]:
+        """(N,) str, None where unknown."""
+        return self.column("subject")
+
+    @cached_property
+    def group(self) -> NDArray[np.int32]:
+        """(N,) rows of one group stand in one part."""
+        return self.column("group")
+
+    @cached_property
+    def fold(self) -> NDArray[np.int32]:
+        """(N,) the fold whose test part a row belongs to."""
+        return self.column("fold")
+
+    @cached_property
+    def points(self) -> NDArray[np.float32]:
+        """(N, 68, 2) in crop px."""
+        parts = [np.asarray(chunk.flatten()) for chunk in self.table.column("points").chunks]
+        return np.concatenate(parts, dtype=np.float32).reshape(-1, 68, 2)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The expressions that occur, in canonical order."""
+        return classes_of({e for e in self.expression.tolist() if e is not None})
+
+    @property
+    def shares_people(self) -> bool:
+        """True when folds were made by picture, so that a person may stand in several."""
+        return self.about.by == "picture"
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all columns: equal digests mean equal faces, labels and folds."""
+        digest = hashlib.sha256(json.dumps(vars(self.about), sort_keys=True).encode())
+        for name in self.table.column_names:
+            digest.update(name.encode())
+            if name == "points":
+                digest.update(self.points.tobytes())
+            else:
+                digest.update(json.dumps(self.table.column(name).to_pylist()).encode())
+        return digest.hexdigest()
+
+
+def write_index(index: Index) -> None:
+    """Write `index.folder/index.parquet`, whole or not at all; byte-identical for equal rows."""
+    about = json.dumps(vars(index.about), sort_keys=True).encode()
+    write_table(index.table, index.folder / INDEX_FILE, INDEX.with_metadata({_ABOUT: about}))
+
+
+def read_index(folder: Path) -> Index:
+    """Read the index of a shard folder. MienError names the file when it is missing, broken or empty."""
+    path = Path(folder) / INDEX_FILE
+    table = read_table(path, INDEX)
+    try:
+        about = About(**json.loads((table.schema.metadata or {})[_ABOUT]))
+        table = table.select(INDEX.names).cast(INDEX).combine_chunks()
+    except (KeyError, ValueError, TypeError) as error:
+        raise MienError(f"{path} is no index of shards; delete the folder and run `dvc repro`.") from error
+    if table.num_rows == 0:
+        raise MienError(f"{path} is empty; look into {COUNTS_FILE} beside it for why rows were rejected.")
+    return Index(folder=Path(folder), table=table, about=about)

@@ -1,0 +1,77 @@
+"""Which face comes when: pure functions of (seed, epoch). Ranks, workers and resumption only cut it up."""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mien.config import MienError
+
+Rows = NDArray[np.int64]
+
+
+def shuffled(count: int, seed: int, epoch: int) -> Rows:
+    """A permutation of `count` positions, the same on every rank."""
+    return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int64)
+
+
+def streamed(shards: NDArray[np.int64], seed: int, epoch: int, window: int) -> Rows:
+    """An order that can be had by reading each tar once from its beginning to its end.
+
+    shards (N,): number of the tar of each position, ascending. Tars come in random order; then each run of
+    `window` faces, which may span several tars, is shuffled.
+    """
+    random = np.random.default_rng([seed, epoch])
+    numbers = np.unique(shards)
+    place = np.empty(int(numbers.max(initial=-1)) + 1, dtype=np.int64)
+    place[random.permutation(numbers)] = np.arange(len(numbers))
+    order = np.argsort(place[shards], kind="stable").astype(np.int64)
+    for first in range(0, len(order), window):
+        order[first : first + window] = random.permutation(order[first : first + window])
+    return order
+
+
+def steps_of(count: int, batch_size: int) -> int:
+    """Steps of a training epoch: the incomplete last batch is left out. MienError if there is none."""
+    if count < batch_size:
+        raise MienError(f"batch_size is {batch_size}, but the part has only {count} faces; lower batch_size.")
+    return count // batch_size
+
+
+def share(order: Rows, batch_size: int, rank: int, world: int, start: int) -> list[Rows]:
+    """This rank's contiguous part of each global batch from step `start` on.
+
+    MienError: batch_size does not divide over the ranks, or is larger than the part.
+    """
+    if batch_size % world:
+        raise MienError(f"batch_size {batch_size} does not divide over {world} workers; change one.")
+    own = batch_size // world
+    firsts = range(start * batch_size + rank * own, steps_of(len(order), batch_size) * batch_size, batch_size)
+    return [order[first : first + own] for first in firsts]
+
+
+def in_turn(count: int, batch_size: int, rank: int, world: int) -> list[Rows]:
+    """Every position exactly once over the ranks, in order; batches may be short, none is empty."""
+    batches = (np.arange(first, min(first + batch_size, count)) for first in range(0, count, batch_size))
+    return [part for batch in batches if len(part := np.array_split(batch, world)[rank])]
+
+
+def key_hashes(keys: Iterable[str]) -> NDArray[np.uint64]:
+    """A stable 64-bit number for each key, the same on every machine."""
+    digests = b"".join(hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def face_seeds(hashes: NDArray[np.uint64], seed: int, epoch: int) -> NDArray[np.int64]:
+    """Mix key hashes with (seed, epoch) by splitmix64: the source of each face's augmentation."""
+    run = _splitmix64(_splitmix64(np.array([seed], dtype=np.uint64)) ^ np.uint64(epoch))
+    return _splitmix64(_splitmix64(hashes ^ run)).view(np.int64)
+
+
+def _splitmix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014; wraps modulo 2**64."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))

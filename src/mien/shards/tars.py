@@ -1,0 +1,118 @@
+"""Bytes of one face out of the tars, decoded and checked."""
+
+import os
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from mien.config import MienError
+from mien.shards.index import Index
+
+HEADER_BYTES = 512  # of a tar member, straight before its bytes
+_JPEG = b"\xff\xd8"
+
+
+class Tars:
+    """Random access to the pictures of an index, from any number of threads.
+
+    Read with pread, not through mmap: as fast, but a tar that shrinks under a running job raises instead of
+    killing the process with SIGBUS, and the page cache does not count as this process's memory.
+    MienError at once when a tar is missing or ends too early.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._keys = index.keys
+        self._offsets, self._sizes = index.column("offset"), index.column("size")
+        names, self._numbers = np.unique(index.column("shard").astype(str), return_inverse=True)
+        self._paths = [index.folder / name for name in names]
+        self._handles: list[int | None] = [None] * len(names)
+        self._lock = threading.Lock()
+        ends = index.column("json_offset") + index.column("json_size")
+        for number, path in enumerate(self._paths):
+            size = _size(path)
+            if size < ends[self._numbers == number].max():
+                raise cut_off(index, path.name, size)
+
+    def read(self, row: int) -> memoryview:
+        """The encoded picture of a row. MienError when the tar does not hold that key there."""
+        handle = self._handle(int(self._numbers[row]))
+        offset, size = int(self._offsets[row]), int(self._sizes[row])
+        data = os.pread(handle, size + HEADER_BYTES, offset - HEADER_BYTES)
+        if len(data) != size + HEADER_BYTES:
+            raise cut_off(self._index, self.shard(row), offset - HEADER_BYTES + len(data))
+        check_header(data, self._keys[row], self.shard(row))
+        return memoryview(data)[HEADER_BYTES:]
+
+    def shard(self, row: int) -> str:
+        """File name of the tar that holds a row."""
+        name: str = self._paths[int(self._numbers[row])].name
+        return name
+
+    def _handle(self, number: int) -> int:
+        handle = self._handles[number]
+        if handle is not None:
+            return handle
+        with self._lock:
+            if (handle := self._handles[number]) is None:
+                try:
+                    handle = os.open(self._paths[number], os.O_RDONLY)
+                except OSError as error:
+                    raise MienError(f"{self._paths[number]} cannot be opened: {error.strerror}.") from error
+                self._handles[number] = handle
+        return handle
+
+    def __del__(self) -> None:
+        for handle in getattr(self, "_handles", ()):
+            if handle is not None:
+                os.close(handle)
+
+
+def check_header(header: bytes | memoryview, key: str, shard: str) -> None:
+    """Refuse bytes whose tar header names another face than the index does."""
+    expected = f"{key}.".encode()
+    if bytes(header[: len(expected)]) != expected:
+        raise MienError(
+            f"{shard} does not hold {key} where the index says; delete the folder and run `dvc repro`."
+        )
+
+
+def cut_off(index: Index, shard: str, size: int) -> MienError:
+    """The error for a tar of which only `size` bytes are there: names the last key that is whole."""
+    ends = index.column("json_offset") + index.column("json_size")
+    good = index.keys[(index.column("shard") == shard) & (ends <= size)]
+    last = f"the last good key is {good[-1]}" if len(good) else "no key in it is whole"
+    return MienError(f"{shard} is cut off after {size} bytes, {last}; delete the folder and run `dvc repro`.")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise MienError(f"{path} is missing; delete the folder and run `dvc repro`.") from error
+
+
+def decode_into(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
+    """Decode a JPEG or PNG crop into (H, W, 3) RGB. ValueError: damaged, or another size."""
+    if bytes(data[:2]) == _JPEG:
+        shape = simplejpeg.decode_jpeg(data, buffer=out).shape
+    else:
+        image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError("not a picture")
+        shape = image.shape
+        if shape == out.shape:
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=out)
+    if shape != out.shape:
+        raise ValueError(f"{shape[1]}x{shape[0]} px instead of {out.shape[1]}x{out.shape[0]}")
+
+
+def damaged(key: str, shard: str, error: ValueError) -> MienError:
+    """The error for a picture that does not decode."""
+    return MienError(
+        f"{shard}: the picture of {key} is damaged ({error}); delete the folder and run `dvc repro`."
+    )

@@ -1,0 +1,277 @@
+"""Aligned faces into WebDataset tars, an index and a table of counts; equal inputs give equal bytes."""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import track
+
+from mien.config import MienError
+from mien.config.shard import Shard
+from mien.manifest.pictures import Reject, decode
+from mien.manifest.tables import whole, write_table
+from mien.shards.duplicates import hashes, near_duplicates, refuse_leaks, thumbnail
+from mien.shards.folds import grouped, make_folds
+from mien.shards.gather import Gathered, crops, gather
+from mien.shards.index import COUNTS_FILE, INDEX, INDEX_FILE, About, Index, write_index
+from mien.shards.tars import HEADER_BYTES
+
+_LATER = ("group", "fold")  # index columns that need all shards
+_PART = pa.schema([field for field in INDEX if field.name not in _LATER])
+_COPIED = ("key", "expression", "subject", "sequence", "frame", "frames", "view", "yaw", "split")
+_SUFFIX = {b"\xff\xd8": "jpg", b"\x89P": "png"}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One tar: its path and which samples go into it."""
+
+    path: Path
+    first: int
+    last: int
+
+    @property
+    def rows_path(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.parquet")  # goes when the folder is finished
+
+
+def write_shards(
+    name: str,
+    manifest: Path,
+    aligned: Path,
+    landmarks: Path,
+    into: Path,
+    params: Shard,
+    gated: bool = False,
+    writers: int | None = None,
+) -> Index:
+    """Write `into/NAME-000000.tar`, ..., index.parquet and counts.json; memory does not grow with the corpus.
+
+    The bytes do not depend on `writers` (threads; one a core when None). Tars that an earlier, killed call
+    finished are kept if their content is still right. MienError: inputs do not fit together, too many
+    rejects, or a leak between folds (duplicates.refuse_leaks).
+    """
+    gathered = gather(manifest, aligned, landmarks)
+    _refuse_rejects(gathered, params.max_reject_share)
+    into.mkdir(parents=True, exist_ok=True)
+    tasks = [
+        _Task(
+            into / f"{name}-{number:06d}.tar",
+            first,
+            min(first + params.samples_per_shard, len(gathered.places)),
+        )
+        for number, first in enumerate(range(0, len(gathered.places), params.samples_per_shard))
+    ]
+    _clear(into, tasks)
+    with ThreadPoolExecutor(writers or os.cpu_count() or 1) as pool:
+        done = pool.map(lambda task: _shard(task, gathered, gated), tasks)
+        parts = list(track(done, f"tars of {name}", len(tasks), console=Console(stderr=True)))
+    index = _index(pa.concat_tables(parts).combine_chunks(), name, into, params)
+    refuse_leaks(index)
+    write_index(index)
+    with whole(into / COUNTS_FILE) as scratch:
+        text = json.dumps(_counts(index, gathered), indent=2, sort_keys=True)
+        scratch.write_text(text + "\n", encoding="utf-8")
+    for task in tasks:
+        task.rows_path.unlink()
+    return index
+
+
+def _refuse_rejects(gathered: Gathered, allowed: float) -> None:
+    rejected = gathered.rejected()
+    total = rejected + len(gathered.places)
+    if total == 0:
+        raise MienError("the manifest has no rows; look at the corpus's folder and its entry in params.yaml.")
+    if rejected / total > allowed:
+        reasons = Counter({r: n for stage in gathered.rejects.values() for r, n in stage.items()})
+        listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+        raise MienError(
+            f"{rejected} of {total} pictures are rejected, more than shard.max_reject_share: {listed}."
+        )
+    if not len(gathered.places):
+        raise MienError("every picture is rejected; there is nothing to put into shards.")
+
+
+def _clear(into: Path, tasks: list[_Task]) -> None:
+    """Take away what an earlier call left, but not the tars that this one would write again."""
+    kept = {path for task in tasks for path in (task.path, task.rows_path)}
+    left = [
+        into / INDEX_FILE,
+        into / COUNTS_FILE,
+        *into.glob("*.tar"),
+        *into.glob(".*.tar.*"),
+        *into.glob(".*.json.*"),
+    ]
+    for path in set(left) - kept:
+        path.unlink(missing_ok=True)
+
+
+def _shard(task: _Task, gathered: Gathered, gated: bool) -> pa.Table:
+    """Rows of the index for one tar, which is written unless the same one stands there."""
+    described = gathered.rows.slice(task.first, task.last - task.first).to_pylist()
+    texts = [_described(row, gated) for row in described]
+    standing = _standing(task, gathered, texts)
+    if standing is not None:
+        return standing
+    rows: list[dict[str, Any]] = []
+    with whole(task.path) as scratch, tarfile.open(scratch, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for row, text, crop in zip(described, texts, crops(gathered, task.first, task.last), strict=True):
+            facts = _facts(row["key"], crop)
+            suffix = _SUFFIX[crop[:2]]
+            facts |= dict(zip(("offset", "size"), _add(tar, f"{row['key']}.{suffix}", crop), strict=True))
+            facts |= dict(
+                zip(("json_offset", "json_size"), _add(tar, f"{row['key']}.json", text), strict=True)
+            )
+            facts |= {name: row[name] for name in _COPIED} | {
+                "points": row["points"],
+                "shard": task.path.name,
+            }
+            rows.append(facts | {"picture_sha256": row["sha256"], "json_sha256": _sha256(text)})
+    table = pa.Table.from_pylist(rows, schema=_PART)
+    write_table(table, task.rows_path, _PART)
+    return table
+
+
+def _standing(task: _Task, gathered: Gathered, texts: list[bytes]) -> pa.Table | None:
+    """The rows of a tar that an earlier call finished, if it holds these very crops and texts."""
+    if not (task.path.is_file() and task.rows_path.is_file()):
+        return None
+    table = pq.read_table(task.rows_path)
+    if table.schema != _PART or table["json_sha256"].to_pylist() != [_sha256(text) for text in texts]:
+        return None
+    with task.path.open("rb") as tar:
+        for row, crop in zip(table.to_pylist(), crops(gathered, task.first, task.last), strict=True):
+            tar.seek(row["offset"])
+            if tar.read(row["size"]) != crop:
+                return None
+            tar.seek(row["json_offset"])
+            if _sha256(tar.read(row["json_size"])) != row["json_sha256"]:
+                return None
+    _log.info("%s is kept from an earlier run", task.path.name)
+    return table
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int]:
+    """Add a member without time or owner; where its bytes begin, and how many."""
+    member = tarfile.TarInfo(name)  # mtime, uid and gid are 0, names of owners empty
+    member.size = len(data)
+    begin = tar.offset + HEADER_BYTES
+    tar.addfile(member, io.BytesIO(data))
+    return begin, len(data)
+
+
+def _facts(key: str, crop: bytes) -> dict[str, Any]:
+    if crop[:2] not in _SUFFIX:
+        raise MienError(f"the crop of {key} is neither JPEG nor PNG; run stage align again.")
+    try:
+        picture = decode(crop)
+    except Reject as reason:
+        raise MienError(f"the crop of {key} is {reason}; run stage align again.") from reason
+    plain, mirrored = hashes(thumbnail(picture))
+    height, width = picture.shape[:2]
+    hashed = {"phash": plain, "phash_mirrored": mirrored, "crop_sha256": _sha256(crop)}
+    return {"width": width, "height": height, **hashed}
+
+
+def _described(row: dict[str, Any], gated: bool) -> bytes:
+    """The JSON of a sample: all that is known of it, so that a tar is of use without the index."""
+    known = {name: row[name] for name in (*_COPIED, "corpus")}
+    known["votes"] = None if row["votes"] is None else [round(v, 6) for v in row["votes"]]
+    known["yaw"] = None if row["yaw"] is None else round(row["yaw"], 4)
+    points = np.asarray(row["points"], dtype=np.float64).reshape(68, 2)
+    known["points"] = np.round(points, 3).tolist()  # crop px
+    known["attributes"] = None if row["attributes"] is None else json.loads(row["attributes"])
+    known["gated"] = gated
+    return json.dumps(known, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _index(table: pa.Table, name: str, into: Path, params: Shard) -> Index:
+    """Put groups and folds to the rows of all tars."""
+    known = table["subject"].null_count == 0
+    about = About(
+        name, params.folds, params.by, known, params.phash_distance, params.near_duplicate_correlation
+    )
+    blank = pa.array(np.zeros(table.num_rows, dtype=np.int32))
+    draft = Index(
+        into,
+        table.append_column(INDEX.field("group"), blank).append_column(INDEX.field("fold"), blank),
+        about,
+    )
+    group = _groups(draft)
+    fold = make_folds(draft.expression, group, params.folds, params.seed)
+    for column, values in (("group", group), ("fold", fold)):
+        table = table.append_column(INDEX.field(column), pa.array(values))
+    return Index(into, table.select(INDEX.names), about)
+
+
+def _groups(index: Index) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Who may not be parted: frames of a sequence, a person, and copies where the person is unknown."""
+    owner = [s or "" for s in index.subject.tolist()]
+    takes = index.column("sequence").tolist()
+    sequence = np.array(
+        [None if t is None else f"{o}\0{t}" for o, t in zip(owner, takes, strict=True)], dtype=object
+    )
+    if index.shares_people:
+        return grouped([sequence], [], len(index))
+    names = [index.subject, sequence]
+    if index.about.subjects_known:
+        return grouped(names, [], len(index))
+    alone = np.array([s is None for s in index.subject.tolist()])
+    first = grouped(names, [], len(index))
+    pairs = near_duplicates(index, first.astype(np.int64))
+    copies = [
+        (int(a), int(b)) for a, b in zip(pairs.first, pairs.second, strict=True) if alone[a] or alone[b]
+    ]
+    files = np.where(alone, index.column("picture_sha256"), np.array(None, dtype=object))
+    return grouped([*names, files], copies, len(index))
+
+
+def _counts(index: Index, gathered: Gathered) -> dict[str, Any]:
+    people = {s for s in index.subject.tolist() if s is not None}
+    stands_for = "subject" if index.about.subjects_known else "near-duplicates where the subject is unknown"
+    return {
+        "corpus": index.about.corpus,
+        "rows": len(index) + gathered.rejected(),
+        "samples": len(index),
+        "rejected": gathered.rejected(),
+        "rejects": gathered.rejects,
+        "classes": _per_class(index, np.ones(len(index), dtype=np.bool_)),
+        "without_expression": int(sum(e is None for e in index.expression.tolist())),
+        "subjects": len(people),
+        "without_subject": int(sum(s is None for s in index.subject.tolist())),
+        "folds_by": "picture" if index.shares_people else stands_for,
+        "people_shared": index.shares_people,
+        "folds": list(_per_fold(index)),
+        "digest": index.digest,
+    }
+
+
+def _per_class(index: Index, where: np.ndarray[Any, np.dtype[np.bool_]]) -> dict[str, int]:
+    counted = Counter(index.expression[where].tolist())
+    return {name: counted[name] for name in index.classes}
+
+
+def _per_fold(index: Index) -> Iterator[dict[str, Any]]:
+    for fold in range(index.about.folds):
+        inside = index.fold == fold
+        people = {s for s in index.subject[inside].tolist() if s is not None}
+        facts = {"fold": fold, "samples": int(inside.sum()), "subjects": len(people)}
+        yield facts | {"groups": len(np.unique(index.group[inside])), "classes": _per_class(index, inside)}

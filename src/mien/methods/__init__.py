@@ -38,7 +38,7 @@ def method_class(name: str) -> type[Method]:
 
 
 def check(params: Params) -> dict[str, Section]:
-    """The settings of every experiment by name, checked by its method's Config. MienError names the key."""
+    """The settings of every experiment by name, checked by its method's Config. MienError: the key."""
     for name, raw in params.methods.items():
         parse_section(method_class(name).Config, raw, PARAMS.name, f"methods.{name}")
     return {name: settings(params, name) for name in params.experiments}
@@ -57,7 +57,7 @@ def settings(params: Params, experiment: str) -> Section:
 
 
 def require_files(name: str, config: Section) -> None:
-    """Check that the files which a method's settings name are there. MienError names the first that is not."""
+    """Check that the files which a method's settings name are there. MienError names the first lacking."""
     for key, file in method_class(name).files(config).items():
         if not file.is_file():
             raise MienError(

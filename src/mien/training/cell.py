@@ -54,8 +54,8 @@ def train_cell(
 ) -> Trained:
     """Train one cell, predict its test and validation parts, and have rank 0 save the model in `into`.
 
-    `shards` holds a folder a corpus. The test part is read once, after training. The cell's seed takes the place
-    of `options.seed`. Every rank calls this, with its process group up and `wrap` to bring gradients together.
+    `shards` holds a folder a corpus. The test part is read once, after training. The cell's seed takes the
+    place of `options.seed`. Every rank calls this, with its process group up and `wrap` to average gradients.
     """
     begun = time.perf_counter()
     entry = params.experiments[experiment]
@@ -84,8 +84,8 @@ def part_readers(
     """The readers of a fold for `fit`; none of them holds a face of the test part.
 
     A phase on another corpus reads all of it but people who bear the name of somebody held out here. A phase
-    that tells people apart holds out HELD_OUT_PICTURES of each instead of people; in the experiment's own corpus
-    it sees the people of the training part only.
+    that tells people apart holds out HELD_OUT_PICTURES of each instead of people; in the experiment's own
+    corpus it sees the people of the training part only.
     """
 
     @cache

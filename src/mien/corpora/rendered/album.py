@@ -1,0 +1,92 @@
+"""Where rendered pictures are kept: plain tar files with fixed times and owners, and the manifest beside them.
+
+A part is one person's tar and table; it appears whole or not at all. Parts are bound into few big tars at the end.
+"""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from mien.corpora.rendered.rows import Row
+from mien.manifest.tables import MANIFEST, whole, write_table
+
+BLOCK = 512
+LARGEST = 512 << 20  # bytes of a tar of pictures, about
+
+
+def member(name: str, payload: bytes) -> tuple[bytes, int]:
+    """A tar entry (USTAR, mode 644, root's, at the epoch) with its padding, and where in it the payload begins."""
+    info = tarfile.TarInfo(name)
+    info.size = len(payload)
+    head = info.tobuf(tarfile.USTAR_FORMAT)
+    return head + payload + bytes(-len(payload) % BLOCK), len(head)
+
+
+def write_part(part: Path, pictures: Iterable[tuple[Row, bytes]]) -> None:
+    """Write one part: `part.tar` without its end blocks, then `part.json` with its rows and hash."""
+    rows: list[Row] = []
+    digest = hashlib.sha256()
+    with whole(part.with_suffix(".tar")) as scratch, scratch.open("wb") as file:
+        at = 0
+        for row, jpeg in pictures:
+            entry, head = member(f"{row['key']}.jpg", jpeg)
+            rows.append(row | {"offset": at + head, "size": len(jpeg)})
+            file.write(entry)
+            digest.update(entry)
+            at += len(entry)
+    with whole(part.with_suffix(".json")) as scratch:
+        scratch.write_text(json.dumps({"sha256": digest.hexdigest(), "rows": rows}))
+
+
+def is_whole(part: Path, pictures: int) -> bool:
+    """Say whether a part is there, has that many pictures and still has the bytes it was written with."""
+    tar, table = part.with_suffix(".tar"), part.with_suffix(".json")
+    if not (tar.is_file() and table.is_file()):
+        return False
+    listing = json.loads(table.read_text())
+    digest = hashlib.sha256()
+    with tar.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return bool(listing["sha256"] == digest.hexdigest() and len(listing["rows"]) == pictures)
+
+
+def bind(parts: list[Path], into: Path) -> None:
+    """Join parts into `into/pictures-NNNNN.tar` of about LARGEST bytes, then write `into/manifest.parquet`."""
+    rows: list[Row] = []
+    for number, group in enumerate(_groups(parts)):
+        name = f"pictures-{number:05d}.tar"
+        with whole(into / name) as scratch, scratch.open("wb") as file:
+            for part in group:
+                rows += [row | {"path": name} for row in _append(part, file)]
+            file.write(bytes(2 * BLOCK))
+    columns = {field.name: [row.get(field.name) for row in rows] for field in MANIFEST}
+    write_table(pa.table(columns, schema=MANIFEST), into / "manifest.parquet", MANIFEST)
+
+
+def _groups(parts: list[Path]) -> Iterable[list[Path]]:
+    group: list[Path] = []
+    size = 0
+    for part in parts:
+        group.append(part)
+        size += part.with_suffix(".tar").stat().st_size
+        if size >= LARGEST:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _append(part: Path, file: BinaryIO) -> list[Row]:
+    """Copy a part's tar to the end of an open one; the part's rows, their offsets now those in that tar."""
+    rows: list[Row] = json.loads(part.with_suffix(".json").read_text())["rows"]
+    start = file.tell()
+    with part.with_suffix(".tar").open("rb") as source:
+        while block := source.read(1 << 20):
+            file.write(block)
+    return [row | {"offset": row["offset"] + start} for row in rows]

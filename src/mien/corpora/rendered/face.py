@@ -1,0 +1,173 @@
+"""One person's head ready to be shown: shape, skin, eyes and hair of a display, as pieces in the head's own axes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.corpora.rendered import eyes
+from mien.corpora.rendered.atlas import Atlas, make_atlas, vertex_normals
+from mien.corpora.rendered.basis import Basis, Floats, Ints
+from mien.corpora.rendered.facs import actions_of, is_sided
+from mien.corpora.rendered.paint import (
+    Canvas,
+    Skin,
+    azimuth_of,
+    between_eyes,
+    hair_thickness,
+    make_canvas,
+    paint_skin,
+)
+from mien.corpora.rendered.people import Person
+from mien.corpora.rendered.relief import Relief, line_depths, make_relief, tilt
+from mien.corpora.rendered.shape import moved, neutral_shape
+from mien.corpora.rendered.trace import Material, Piece
+
+SKIN, EYE, TEETH, TONGUE, LASHES, LOCKS, THING = range(7)
+"""Numbers of the materials, as `Face.materials` lists them; THING is for what a picture puts before the face."""
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What all people share; made once in each process."""
+
+    basis: Basis
+    atlas: Atlas
+    canvas: Canvas
+    relief: Relief
+    mean_mm: Floats  # (V, 3) the mean head from the point between its eyes
+    skin_vertices: Ints
+
+
+def open_studio(basis: Basis) -> Studio:
+    """Lay out the atlas (about two seconds)."""
+    atlas = make_atlas(basis)
+    canvas = make_canvas(basis, atlas)
+    mean_mm = (atlas.mean - between_eyes(basis, atlas.mean)) * np.float32(1000)
+    head = np.unique(basis.skin[atlas.island != 1]).astype(np.int32)
+    return Studio(basis, atlas, canvas, make_relief(canvas), mean_mm, head)
+
+
+class Face:
+    """A person before the camera."""
+
+    def __init__(self, studio: Studio, person: Person) -> None:
+        self.studio, self.person = studio, person
+        basis = studio.basis
+        self.rest = neutral_shape(basis, person.macro, person.local)
+        self.centre = between_eyes(basis, self.rest)
+        self.eye_centres, self.eye_radii = eyes.sockets(basis, self.rest)
+        self.skin: Skin = paint_skin(studio.canvas, person)
+        self.static = tilt(studio.relief, self.skin.height)
+        self.iris = eyes.paint_iris(person.iris, np.random.default_rng([person.seed, person.number, 3]))
+        lift = np.zeros(len(self.rest), np.float32)
+        lift[studio.skin_vertices] = hair_thickness(studio.mean_mm[studio.skin_vertices], person.hair) / 1000
+        self.lift = lift[:, None]
+        self.curtain = _curtain(studio, self.rest, self.centre, person)
+
+    def materials(self, units: dict[str, float], lean: dict[str, float]) -> list[Material]:
+        """Materials with the lines that these action units dig."""
+        relief = self.studio.relief
+        sides = [
+            {u: w * (min(1.0, 1 + s * lean.get(u, 0.0)) if is_sided(u) else 1.0) for u, w in units.items()}
+            for s in (1, -1)
+        ]
+        depths = line_depths(sides[0], sides[1], self.person.wrinkles)
+        height = self.skin.height[relief.window] + np.tensordot(depths, relief.lines, 1)
+        tilts = self.static.copy()
+        tilts[relief.window] = tilt(relief, height, relief.window)
+        albedo = self.skin.albedo.copy()
+        # a groove is darker than what lies beside it, whatever the light
+        albedo[relief.window] *= np.clip(1 + 0.5 * np.tensordot(depths, relief.lines, 1), 0.55, 1.08)[
+            ..., None
+        ]
+        return [
+            Material(0.05, 12, 0.35, texture=albedo, relief=tilts),
+            Material(0.9, 220, 0.1, texture=self.iris),
+            Material(0.25, 40, 0.2),
+            Material(0.2, 30, 0.2),
+            Material(0.02, 10, 0.0),
+            Material(0.10, 18, 0.1),
+            Material(0.15, 30, 0.05),
+        ]
+
+    def vertices(self, units: dict[str, float], lean: dict[str, float], gaze: tuple[float, float]) -> Floats:
+        """Vertices (V, 3) of the display, without hair, in the head's axes about the point between the eyes."""
+        actions = actions_of(units, lean)
+        for name, value in eyes.lids_for(gaze).items():
+            actions[name] = actions.get(name, 0.0) + value
+        return (self.rest + moved(self.studio.basis, actions) - self.centre).astype(np.float32)
+
+    def pieces(self, vertices: Floats, gaze: tuple[float, float]) -> list[Piece]:
+        """Pieces of the head in its own axes."""
+        basis, atlas = self.studio.basis, self.studio.atlas
+        smooth = vertex_normals(vertices, basis.skin)
+        lifted = vertices + self.lift * smooth
+        out = [Piece(lifted, basis.skin, vertex_normals(lifted, basis.skin), SKIN, corners=atlas.corners)]
+        ball, triangles, normals, corners = eyes.eyeballs(
+            self.eye_centres - self.centre, self.eye_radii, gaze
+        )
+        out.append(Piece(ball, triangles, normals, EYE, corners=corners))
+        parts = (
+            (basis.teeth, TEETH, (0.66, 0.60, 0.50)),
+            (basis.tongue, TONGUE, (0.42, 0.11, 0.10)),
+            (basis.lashes, LASHES, (0.012, 0.010, 0.009)),
+        )
+        for part, material, colour in parts:
+            out.append(plain(vertices, part, material, colour))
+        if self.curtain is not None:
+            out.append(self.curtain)
+        return out
+
+
+def plain(
+    vertices: Floats, triangles: Ints, material: int, colour: tuple[float, float, float] | Floats
+) -> Piece:
+    """A piece of one colour (linear RGB), its vertices cut to those used."""
+    used, place = np.unique(triangles, return_inverse=True)
+    own, tri = vertices[used], place.reshape(-1, 3).astype(np.int32)
+    return Piece(
+        own, tri, vertex_normals(own, tri), material, colours=np.tile(np.float32(colour), (len(own), 1))
+    )
+
+
+def _curtain(studio: Studio, rest: Floats, centre: Floats, person: Person) -> Piece | None:
+    """Long hair: a sheet round the sides and the back of the head, down from the crown; None for other styles."""
+    hair = person.hair
+    if hair.style != "long":
+        return None
+    rng = np.random.default_rng([person.seed, person.number, 4])
+    own = (rest - centre)[studio.skin_vertices] * 1000
+    mean = studio.mean_mm[studio.skin_vertices]
+    azimuth = azimuth_of(mean)
+    opening = rng.uniform(58, 74)
+    angles = np.linspace(opening, 360 - opening, 72)
+    levels = np.linspace(45, -hair.length_mm, 40)
+    bands = []
+    for angle in angles:
+        off = np.abs((azimuth - angle + 180) % 360 - 180)
+        near = (off < 9) & (mean[:, 2] > -40)
+        radius = np.hypot(own[:, 0], own[:, 1] - 75)
+        bands.append([max([*radius[near & (np.abs(own[:, 2] - z) < 14)], 60.0]) for z in levels])
+    profile = np.maximum.accumulate(np.array(bands), axis=1)
+    wave = np.cumsum(rng.normal(0, 0.5, angles.shape))
+    fall = np.clip((45 - levels) / 60, 0, 1)
+    radius = (
+        profile
+        + hair.sides_mm * (0.4 + 0.6 * fall)
+        + (wave[:, None] + 1.5 * np.sin(angles[:, None] * 0.9)) * fall
+    )
+    radius -= np.clip((-levels - 70) / 120, 0, 1) * 12
+    radius = np.where(levels > 38, radius - (levels - 38) * 2.5, radius)
+    turn = np.radians(angles)[:, None]
+    sheet = np.stack(
+        [radius * np.sin(turn), 75 - radius * np.cos(turn), np.broadcast_to(levels, radius.shape)], axis=-1
+    )
+    grid = np.arange(radius.size).reshape(radius.shape)
+    p, q, r, s = grid[:-1, :-1].ravel(), grid[1:, :-1].ravel(), grid[1:, 1:].ravel(), grid[:-1, 1:].ravel()
+    triangles = np.concatenate([np.stack([p, q, r], 1), np.stack([p, r, s], 1)]).astype(np.int32)
+    flat = (sheet.reshape(-1, 3) / 1000).astype(np.float32)
+    normals = vertex_normals(flat, triangles)
+    outward = np.sign((normals[:, :2] * (flat[:, :2] - np.float32([0, 0.075]))).sum(axis=1, keepdims=True))
+    streaks = np.exp(0.3 * rng.normal(0, 1, (len(angles), 1)) + 0.08 * rng.normal(0, 1, radius.shape))
+    colours = (hair.colour * streaks.reshape(-1, 1)).astype(np.float32)
+    return Piece(flat, triangles, normals * outward, LOCKS, colours=colours)

@@ -24,7 +24,9 @@ def picture(seed: int, side: int = 48) -> np.ndarray:
     random = np.random.default_rng(seed)
     coarse = random.uniform(0, 255, (7, 7, 3)).astype(np.float32)
     noise = random.normal(0, 4, (side, side, 3)).astype(np.float32)
-    return np.clip(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC) + noise, 0, 255).astype(np.uint8)
+    return np.clip(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC) + noise, 0, 255).astype(
+        np.uint8
+    )
 
 
 def jpeg(pixels: np.ndarray, quality: int = 95) -> bytes:
@@ -45,7 +47,12 @@ class Corpus:
 
     def add(self, key: str, crop: bytes | None, **known: object) -> None:
         sha = hashlib.sha256(crop or key.encode()).hexdigest()
-        row = dict.fromkeys(MANIFEST.names) | {"key": key, "path": f"{key}.jpg", "corpus": "painted", "sha256": sha}
+        row = dict.fromkeys(MANIFEST.names) | {
+            "key": key,
+            "path": f"{key}.jpg",
+            "corpus": "painted",
+            "sha256": sha,
+        }
         self.pictures.append(row | known)
         self.faces.append(dict.fromkeys(ALIGNED.names) | {"key": key, "crop": crop})
         at = np.random.default_rng(len(self.points)).uniform(0, 48, 136).astype(np.float32)

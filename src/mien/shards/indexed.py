@@ -1,21 +1,15 @@
-"""Reader for local shards: any order, decoded in threads, whole batches handed over."""
+"""Reader for local shards: any order, by random access."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
 from mien.shards import order
 from mien.shards.batch import Batch
+from mien.shards.decoding import decoded
 from mien.shards.index import Index, read_index
 from mien.shards.selection import Selection
-from mien.shards.tars import Tars, damaged, decode_into
+from mien.shards.tars import Tars
 
 
 class IndexedReader:
@@ -64,43 +58,7 @@ class IndexedReader:
         return self._decoded([(positions, len(positions)) for positions in own], 0, 0)
 
     def _decoded(self, plan: Sequence[tuple[order.Rows, int]], seed: int, epoch: int) -> Iterator[Batch]:
-        ahead: deque[tuple[order.Rows, int, Tensor, list[Future[None]]]] = deque()
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="decode") as pool:
-            for positions, total in plan:
-                ahead.append((positions, total, *self._begin(pool, positions)))
-                if len(ahead) > 1:
-                    yield self._end(*ahead.popleft(), seed, epoch)
-            while ahead:
-                yield self._end(*ahead.popleft(), seed, epoch)
+        return decoded(self._selection, plan, self._fetch, self._threads, seed, epoch)
 
-    def _begin(self, pool: ThreadPoolExecutor, positions: order.Rows) -> tuple[Tensor, list[Future[None]]]:
-        if "faces" not in self._selection.needs:
-            return torch.empty((len(positions), 3, 0, 0), dtype=torch.uint8), []
-        out = np.empty((len(positions), self._selection.height, self._selection.width, 3), dtype=np.uint8)
-        chunks = np.array_split(np.arange(len(positions)), min(self._threads, len(positions)))
-        futures = [pool.submit(self._decode, positions[c].tolist(), out[c[0] : c[-1] + 1]) for c in chunks]
-        # channels last in memory: no copy here, and the layout that convolutions like best
-        return torch.from_numpy(out).permute(0, 3, 1, 2), futures
-
-    def _decode(self, positions: list[int], out: NDArray[np.uint8]) -> None:
-        rows = self._selection.rows
-        for slot, position in enumerate(positions):
-            row = int(rows[position])
-            data = self._tars.read(row)
-            try:
-                decode_into(data, out[slot])
-            except ValueError as error:
-                raise damaged(self._selection.keys[position], self._tars.shard(row), error) from error
-
-    def _end(
-        self,
-        positions: order.Rows,
-        total: int,
-        faces: Tensor,
-        futures: list[Future[None]],
-        seed: int,
-        epoch: int,
-    ) -> Batch:
-        for future in futures:
-            future.result()
-        return self._selection.batch(positions, faces, seed, epoch, total)
+    def _fetch(self, position: int) -> memoryview:
+        return self._tars.read(int(self._selection.rows[position]))

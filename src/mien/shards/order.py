@@ -16,20 +16,25 @@ def shuffled(count: int, seed: int, epoch: int) -> Rows:
     return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int64)
 
 
-def streamed(shards: NDArray[np.int64], seed: int, epoch: int, window: int) -> Rows:
-    """An order that can be had by reading each tar once from its beginning to its end.
+def streamed(shards: NDArray[np.int64], seed: int, epoch: int, window: int) -> tuple[Rows, Rows]:
+    """An order that can be had by reading each tar once from its beginning to its end, and that of the tars.
 
     shards (N,): number of the tar of each position, ascending. Tars come in random order; then each run of
     `window` faces, which may span several tars, is shuffled.
     """
     random = np.random.default_rng([seed, epoch])
-    numbers = np.unique(shards)
-    place = np.empty(int(numbers.max(initial=-1)) + 1, dtype=np.int64)
-    place[random.permutation(numbers)] = np.arange(len(numbers))
-    order = np.argsort(place[shards], kind="stable").astype(np.int64)
+    tars = random.permutation(np.unique(shards)).astype(np.int64)
+    order = np.argsort(placed(tars)[shards], kind="stable").astype(np.int64)
     for first in range(0, len(order), window):
         order[first : first + window] = random.permutation(order[first : first + window])
-    return order
+    return order, tars
+
+
+def placed(numbers: Rows) -> Rows:
+    """The place of each number within `numbers`; what is not among them has no meaning."""
+    place = np.zeros(int(numbers.max(initial=-1)) + 1, dtype=np.int64)
+    place[numbers] = np.arange(len(numbers))
+    return place
 
 
 def steps_of(count: int, batch_size: int) -> int:

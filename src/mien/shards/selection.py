@@ -47,6 +47,7 @@ class Selection:
         self._label = self._subject if label == "subject" else _classes(index, self.rows, classes)
         self.labels = people if label == "subject" else len(classes)
         self._points = index.points[self.rows] if "points" in self.needs else None
+        self._shard = index.column("shard")[self.rows]
         self.height, self.width = self._side("height"), self._side("width")
 
     def __len__(self) -> int:
@@ -63,6 +64,10 @@ class Selection:
             points=None if self._points is None else torch.from_numpy(self._points[positions]),
             total=total,
         )
+
+    def shard(self, position: int) -> str:
+        """File name of the tar that holds a position."""
+        return str(self._shard[position])
 
     def _side(self, name: str) -> int:
         sides = np.unique(self.index.column(name)[self.rows])

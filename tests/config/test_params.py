@@ -16,7 +16,7 @@ GOOD: dict[str, Any] = {
         "mine": {"kind": "folder", "source": "photos", "classes": {"smiling": "happy"}},
     },
     "methods": {"resnet18": {}},
-    "experiments": {"one": {"method": "resnet18", "corpus": "rendered", "folds": [0]}},
+    "experiments": {"one": {"method": "resnet18", "corpus": "rendered", "second_corpus": "rendered", "folds": [0]}},
 }
 
 

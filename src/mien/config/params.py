@@ -40,6 +40,7 @@ class Params(Section):
         for name, experiment in self.experiments.items():
             _known(f"experiments.{name}.method", experiment.method, self.methods, "methods")
             _known(f"experiments.{name}.corpus", experiment.corpus, self.corpora, "corpora")
+            _known(f"experiments.{name}.second_corpus", experiment.second_corpus, self.corpora, "corpora")
             for fold in experiment.folds:
                 if not 0 <= fold < self.shard.folds:
                     raise ValueError(f"experiments.{name}.folds names fold {fold}, but shard.folds is {self.shard.folds}")

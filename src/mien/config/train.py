@@ -38,6 +38,7 @@ class Experiment(Section):
 
     method: str
     corpus: str
+    second_corpus: str  # what a phase may read beside it, so that DVC knows; the same again when none does
     settings: dict[str, Any] = {}  # over `methods.METHOD`
     folds: list[int] = Field(min_length=1)  # which of `shard.folds` are the test part in turn
     seeds: list[int] = Field([0], min_length=1)

@@ -24,7 +24,8 @@ STAGE = textwrap.dedent(
         import ray
         address = ray.get_runtime_context().gcs_address
         node = ray.get(ray.remote(lambda: os.getpid()).options(num_cpus=1).remote())
-        Path(sys.argv[1]).write_text(json.dumps({"address": address, "worker": node, "folder": str(session_folder(watched()))}))
+        said = {"address": address, "worker": node, "folder": str(session_folder(watched()))}
+        Path(sys.argv[1]).write_text(json.dumps(said))
         time.sleep(float(sys.argv[2]))
     """
 )
@@ -102,7 +103,12 @@ def test_stages_of_one_repro_share_a_ray_that_ends_with_it_even_when_killed(tmp_
 def test_a_stage_alone_leaves_nothing_behind(tmp_path):
     stage = tmp_path / "stage.py"
     stage.write_text(STAGE)
-    subprocess.run([sys.executable, str(stage), str(tmp_path / "out.json"), "0"], check=True, env=clean_environment(), timeout=120)
+    subprocess.run(
+        [sys.executable, str(stage), str(tmp_path / "out.json"), "0"],
+        check=True,
+        env=clean_environment(),
+        timeout=120,
+    )
     out = wait_for(tmp_path / "out.json")
     assert gone_within(15, out["folder"])
 
@@ -115,7 +121,9 @@ def test_watched_is_this_process_without_dvc_above():
 
 
 def test_socket_paths_stay_short():
-    socket = session_folder(watched()) / "session_2026-11-22_03-36-13_123456_1234567" / "sockets" / "plasma_store"
+    socket = (
+        session_folder(watched()) / "session_2026-11-22_03-36-13_123456_1234567" / "sockets" / "plasma_store"
+    )
     assert len(str(socket)) < 107
 
 

@@ -4,7 +4,7 @@ import os
 
 _ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # a killed worker is noticed, and a report kept, within half a second
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a killed worker is noticed
     "RAY_worker_niceness": "0",  # at Ray's own 15 any other process starves the workers on a small machine
     "RAY_DEDUP_LOGS": "1",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # the stages show their own
@@ -18,6 +18,11 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
     # Ray starts a dozen processes: without compiled files each would spend seconds on importing
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def quiet_driver() -> None:
+    """Keep Ray's C++ remarks about Ray Data's own actors off this process's stderr; exceptions still come."""
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
 
 def use_token(path: str) -> None:

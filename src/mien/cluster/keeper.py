@@ -1,9 +1,11 @@
-"""Keeps one local Ray for as long as another process lives: `python -m mien.cluster.keeper FOLDER PID CREATED MB`.
+"""Keeps one local Ray while another process lives: `python -m mien.cluster.keeper FOLDER PID CREATED MB`.
 
 It never says `ray stop`, which would end every Ray of the machine: it ends its own children.
 """
 
+import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -45,15 +47,15 @@ def main(folder: Path, owner_pid: int, owner_created: float, object_store_mb: in
 def _start_ray(folder: Path, object_store_mb: int) -> str:
     import ray  # after the environment is set
 
-    context = ray.init(
+    ray.init(
         num_cpus=len(os.sched_getaffinity(0)),
         object_store_memory=object_store_mb << 20,
         include_dashboard=False,
         _temp_dir=str(folder),
-        logging_level="warning",
+        logging_level=logging.WARNING,
         log_to_driver=False,
     )
-    return str(context.address_info["gcs_address"])
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def _publish(folder: Path, address: str) -> None:
@@ -66,7 +68,7 @@ def _publish(folder: Path, address: str) -> None:
 def _alive(pid: int, created: float) -> bool:
     try:
         owner = psutil.Process(pid)
-        return owner.create_time() == created and owner.status() != psutil.STATUS_ZOMBIE
+        return bool(owner.create_time() == created and owner.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 
@@ -83,10 +85,8 @@ def _end_children() -> None:
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)  # psutil makes sure that the id still means the same process
-    except psutil.NoSuchProcess:
-        pass
 
 
 def _leave(number: int, frame: types.FrameType | None) -> None:

@@ -8,6 +8,7 @@ stage that connects starts a keeper (mien.cluster.keeper) in a session of its ow
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from mien.cluster.environment import prepare_environment, use_token
+from mien.cluster.environment import prepare_environment, quiet_driver, use_token
 from mien.config import MienError
 from mien.config.train import Cluster
 
@@ -43,6 +44,7 @@ def connect(cluster: Cluster) -> Iterator[None]:
         folder = session_folder(watched())
         address = _join_or_start(folder, cluster.object_store_mb)
         use_token(str(folder / TOKEN))
+        quiet_driver()
     else:
         _refuse_silent(address)
     import ray  # only now, because it reads the environment at import
@@ -51,9 +53,11 @@ def connect(cluster: Cluster) -> Iterator[None]:
         yield
         return
     try:
-        ray.init(address=address, logging_level="warning", log_to_driver=True)
+        ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise MienError(f"Ray at {address} does not answer ({error}); check cluster.address and {ADDRESS}.") from error
+        raise MienError(
+            f"Ray at {address} does not answer ({error}); check cluster.address and {ADDRESS}."
+        ) from error
     try:
         yield
     finally:
@@ -70,7 +74,7 @@ def session_folder(owner: psutil.Process) -> Path:
     """Where the Ray of an owner keeps its address and its sockets: short, as a socket's path ends at 107 bytes."""
     name = hashlib.sha256(f"{owner.pid} {owner.create_time()}".encode()).hexdigest()[:12]
     temporary = Path(tempfile.gettempdir())
-    base = temporary if len(str(temporary)) <= 24 else Path("/tmp")  # noqa: S108 - the folder below is private
+    base = temporary if len(str(temporary)) <= 24 else Path("/tmp")
     return base / f"mien-{os.getuid()}" / name
 
 
@@ -82,7 +86,9 @@ def _refuse_silent(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
     except OSError as error:
-        raise MienError(f"Ray at {address} does not answer ({error}); check cluster.address and {ADDRESS}.") from error
+        raise MienError(
+            f"Ray at {address} does not answer ({error}); check cluster.address and {ADDRESS}."
+        ) from error
 
 
 def _is_dvc_run(process: psutil.Process) -> bool:
@@ -125,9 +131,17 @@ def _start_keeper(folder: Path, object_store_mb: int) -> None:
     token = folder / TOKEN
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32), encoding="ascii")
-    words = [sys.executable, "-m", "mien.cluster.keeper", str(folder), str(owner.pid), repr(owner.create_time()), str(object_store_mb)]
+    words = [
+        sys.executable,
+        "-m",
+        "mien.cluster.keeper",
+        str(folder),
+        str(owner.pid),
+        repr(owner.create_time()),
+        str(object_store_mb),
+    ]
     with (folder / LOG).open("wb") as log:
-        subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - our own module
+        subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def _wait_for(folder: Path) -> str:
@@ -142,4 +156,6 @@ def _wait_for(folder: Path) -> str:
     said = (folder / LOG).read_text(errors="replace").strip().splitlines()
     if (folder / FAILED).exists():
         shutil.rmtree(folder, ignore_errors=True)
-    raise MienError(f"the local Ray did not start ({said[-1] if said else 'no word from it'}); `mien doctor` may say why.")
+    raise MienError(
+        f"the local Ray did not start ({said[-1] if said else 'no word from it'}); `mien doctor` may say why."
+    )

@@ -35,7 +35,9 @@ MANIFEST = pa.schema(
         pa.field("split", pa.string()),  # the official one: train, validation, test
         pa.field("box", pa.list_(pa.float32(), 4)),  # left, top, right, bottom in picture px
         pa.field("points", _POINTS_68),  # 68 iBUG points x0, y0, x1, ... in picture px, given with the corpus
-        pa.field("attributes", pa.string()),  # JSON: intensity, action units, condition and whatever else a corpus knows
+        pa.field(
+            "attributes", pa.string()
+        ),  # JSON: intensity, action units, condition and whatever else a corpus knows
         pa.field("reject", pa.string()),  # why the row takes no further part; null: it does
     ]
 )
@@ -47,7 +49,9 @@ ALIGNED = pa.schema(
         pa.field("transform", pa.list_(pa.float64(), 6)),  # 2x3 row-major: picture px -> crop px
         pa.field("box", pa.list_(pa.float32(), 4)),  # in picture px
         pa.field("score", pa.float32()),
-        pa.field("five", pa.list_(pa.float32(), 10)),  # eyes, nose, mouth corners (the picture's left first), picture px
+        pa.field(
+            "five", pa.list_(pa.float32(), 10)
+        ),  # eyes, nose, mouth corners (the picture's left first), picture px
         pa.field("picture_width", pa.int32()),
         pa.field("picture_height", pa.int32()),
         pa.field("reject", pa.string()),
@@ -83,7 +87,9 @@ def whole(path: Path) -> Iterator[Path]:
 def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
     """Write a table as Parquet under its schema; byte-identical for equal rows."""
     with whole(path) as scratch:
-        pq.write_table(table.cast(schema), scratch, compression="zstd")
+        # without Arrow's own schema lists come back as lists of any length: Arrow before 26 cannot read a null
+        # among lists of a fixed length (apache/arrow issue 35692); read_table gives them their length again
+        pq.write_table(table.cast(schema), scratch, compression="zstd", store_schema=False)
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:
@@ -99,9 +105,17 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
         try:
             table = pq.read_table(file, columns=columns)
         except (pa.ArrowInvalid, OSError) as error:
-            raise MienError(f"{file} is not a readable Parquet table ({error}); delete it and run `dvc repro`.") from error
+            raise MienError(
+                f"{file} is not a readable Parquet table ({error}); delete it and run `dvc repro`."
+            ) from error
         lacking = set(columns or schema.names) - set(table.column_names)
         if lacking:
             raise MienError(f"{file} lacks the column {sorted(lacking)[0]}; delete it and run `dvc repro`.")
-        tables.append(table)
+        wanted = pa.schema([schema.field(name) for name in columns or schema.names])
+        try:
+            tables.append(table.select(wanted.names).cast(wanted))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+            raise MienError(
+                f"{file} is not of this version of mien ({error}); delete it and run `dvc repro`."
+            ) from error
     return pa.concat_tables(tables)

@@ -14,6 +14,7 @@ from mien.evaluation import intervals, metrics
 from mien.evaluation.intervals import Figure, Interval
 from mien.evaluation.predictions import TEST, VALIDATION, Cell, Predictions
 from mien.manifest.tables import whole
+from mien.shards.index import Index
 
 FIGURES: dict[str, Figure] = {
     "accuracy": lambda rates: rates.accuracy,
@@ -24,23 +25,33 @@ METRICS, SCORES = "metrics.json", "scores.json"
 PER_FOLD, PER_CLASS, CONFUSION = "per_fold.csv", "per_class.csv", "confusion.csv"
 
 
+def person_of(index: Index) -> dict[str, str]:
+    """The person of each key, or where the corpus does not say, its group of look-alike pictures."""
+    rows = zip(index.keys.tolist(), index.subject.tolist(), index.group.tolist(), strict=True)
+    return {key: subject or f"group {group}" for key, subject, group in rows}
+
+
+def unit_of(index: Index) -> str:
+    """What the intervals draw."""
+    return "people" if index.about.subjects_known else "groups of look-alike pictures"
+
+
 def evaluate(
-    predictions: Predictions, subject: Mapping[str, str | None], classes: Sequence[str], params: Evaluate
+    predictions: Predictions, person: Mapping[str, str], unit: str, classes: Sequence[str], params: Evaluate
 ) -> dict[str, Any]:
     """All figures of an experiment's predictions, as scores.json has them.
 
-    subject: the person of each key, or None. Where no person is known, pictures are drawn for the intervals
-    instead of people, and `unit` says so. A figure is the mean over cells; `pooled` that of all counts.
+    person: whom each key belongs to, drawn as one for the intervals; unit: what to call them. A figure is the
+    mean over cells; `pooled` that of all counts.
     """
     test = predictions.of_part(TEST)
-    person = {key: subject[key] or key for key in test.key.tolist()}
     matrix = metrics.count(test.label, test.predicted, len(classes))
     cells = [_cell(cell, made, person, len(classes)) for cell, made in test.by_cell()]
     return {
         "classes": list(classes),
         "confidence": params.confidence,
-        "unit": "people" if all(subject[key] for key in test.key.tolist()) else "pictures",
-        "people": len(set(person.values())),
+        "unit": unit,
+        "people": len({person[key] for key in test.key.tolist()}),
         "samples": len(set(test.key.tolist())),
         "figures": _figures(test, person, len(classes), matrix, cells, params),
         "cross_entropy": _mean_of(cells, "cross_entropy"),

@@ -1,0 +1,16 @@
+"""Stage `report`: everything that was made becomes one page, one table and plots."""
+
+from pathlib import Path
+
+from mien.config import load_params, run_stage
+from mien.evaluation.report import build_report
+from mien.tracking.identity import code_tags
+
+
+def main(data: str, results: str, runs: str, reports: str) -> None:
+    commit = code_tags(Path.cwd())["git_commit"]
+    build_report(Path(data), Path(results), Path(runs), Path(reports), load_params(), commit)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,189 @@
+"""Charts as PNG bytes: confusion matrices, learning curves, and all experiments against each other."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mien.evaluation.metrics import Counts, row_normalised
+
+DPI = 160
+INK, FAINT, BLUE, ORANGE = (
+    "#1b1f24",
+    "#c4cad1",
+    "#0072b2",
+    "#d55e00",
+)  # the last two of Okabe and Ito: told apart by all
+PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+Curve = Sequence[tuple[int, float]]
+"""(epoch over all phases, value), ascending."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure of one experiment with its bounds, as shares of 1; NaN bounds draw none."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Learning curves of one experiment: name of the curve -> one curve a cell."""
+
+    losses: Mapping[str, Sequence[Curve]]
+    shares: Mapping[str, Sequence[Curve]]
+    starts: Sequence[tuple[str, int]]  # phase, its first epoch over all phases
+
+
+def confusion(counts: Counts, classes: Sequence[str], title: str) -> bytes:
+    """Row-normalised percentages of a matrix (C, C) of counts, with the counts of each class."""
+    shares = row_normalised(counts) * 100
+    side = 1.7 + 0.52 * len(classes)
+    figure, axes = _figure(side, side)
+    image = np.where(np.isnan(shares), 0, shares)
+    axes.imshow(image, cmap="Blues", vmin=0, vmax=100, aspect="equal")
+    for row, column in np.ndindex(shares.shape):
+        if not np.isnan(shares[row, column]):
+            ink = "white" if shares[row, column] > 55 else INK
+            text = f"{shares[row, column]:.0f}"
+            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=10)
+    axes.set_xticks(
+        range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=10
+    )
+    names = [f"{name} ({total})" for name, total in zip(classes, counts.sum(axis=1), strict=True)]
+    axes.set_yticks(range(len(classes)), names, fontsize=10)
+    axes.set_xlabel("predicted", fontsize=10)
+    axes.set_ylabel("actual (samples)", fontsize=10)
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return _png(figure)
+
+
+def compared(bars: Sequence[Bar], chance: float | None, label: str) -> bytes:
+    """Means with intervals, one row an experiment, and a line where chance lies."""
+    figure, axes = _figure(7.2, 1.1 + 0.36 * len(bars))
+    for row, bar in enumerate(reversed(bars)):
+        if not math.isnan(bar.low):
+            axes.plot(
+                [bar.low * 100, bar.high * 100], [row, row], color=BLUE, linewidth=2.5, solid_capstyle="butt"
+            )
+        axes.plot([bar.mean * 100], [row], "o", color=BLUE, markersize=7)
+        right = bar.mean if math.isnan(bar.high) else bar.high
+        text = f"{bar.mean * 100:.1f}"
+        axes.annotate(text, (right * 100, row), (7, 0), textcoords="offset points", va="center", fontsize=10)
+    if chance is not None:
+        axes.axvline(chance * 100, color=ORANGE, linestyle="--", linewidth=1.2)
+        where = (chance * 100, 1)
+        axes.annotate(
+            "chance",
+            where,
+            (0, 3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            color=ORANGE,
+            fontsize=9,
+            ha="center",
+        )
+    axes.set_yticks(range(len(bars)), [bar.name for bar in reversed(bars)], fontsize=10)
+    axes.set_xlim(0, 108)  # room for the number of a bar that ends at 100
+    axes.set_xticks(range(0, 101, 20))
+    axes.set_ylim(-0.7, len(bars) - 0.3)
+    axes.set_xlabel(label, fontsize=10)
+    _plain(axes, "x")
+    return _png(figure)
+
+
+def learning(curves: Curves, title: str) -> bytes:
+    """Loss on the left, validation accuracy on the right: a thin line a cell, a strong one for their mean."""
+    figure, left, right = _pair()
+    _panel(left, curves.losses, curves.starts, 1)
+    left.set_ylabel("loss", fontsize=10)
+    left.set_ylim(bottom=0)
+    _panel(right, curves.shares, curves.starts, 100)
+    right.set_ylabel("validation, %", fontsize=10)
+    right.set_ylim(0, 102)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    return _png(figure)
+
+
+def mean_curve(curves: Sequence[Curve]) -> list[tuple[int, float]]:
+    """The mean over cells at each epoch that any of them has."""
+    at: dict[int, list[float]] = {}
+    for curve in curves:
+        for epoch, value in curve:
+            at.setdefault(epoch, []).append(value)
+    return [(epoch, math.fsum(values) / len(values)) for epoch, values in sorted(at.items())]
+
+
+def _panel(
+    axes: Axes, named: Mapping[str, Sequence[Curve]], starts: Sequence[tuple[str, int]], scale: float
+) -> None:
+    for colour, (name, curves) in zip(PALETTE, sorted(named.items()), strict=False):
+        for curve in curves if len(curves) > 1 else ():
+            axes.plot(*_xy(curve, scale), color=colour, linewidth=0.8, alpha=0.35)
+        mean = mean_curve(curves)
+        mark = "o" if len(mean) < 3 else ""
+        axes.plot(*_xy(mean, scale), color=colour, linewidth=2, label=name, marker=mark, markersize=5)
+    for phase, start in starts:
+        if len(starts) > 1:
+            axes.axvline(start, color=FAINT, linewidth=1)
+            place, offset = (start, 1), (3, 3)
+            axes.annotate(
+                phase,
+                place,
+                offset,
+                xycoords=("data", "axes fraction"),
+                textcoords="offset points",
+                fontsize=9,
+            )
+    axes.set_xlabel("epoch, all phases", fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _plain(axes, "both")
+    if named:
+        axes.legend(fontsize=9, frameon=False)
+    else:
+        axes.text(0.5, 0.5, "none recorded", transform=axes.transAxes, ha="center", color=INK, fontsize=10)
+
+
+def _xy(curve: Sequence[tuple[int, float]], scale: float) -> tuple[list[int], list[float]]:
+    return [epoch for epoch, _ in curve], [value * scale for _, value in curve]
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _pair() -> tuple[Figure, Axes, Axes]:
+    figure = Figure(figsize=(8.4, 3.1), dpi=DPI, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    return figure, left, right
+
+
+def _plain(axes: Axes, grid: Literal["both", "x"]) -> None:
+    axes.grid(axis=grid, color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, labelsize=10)
+    for name in ("top", "right", "left"):
+        axes.spines[name].set_visible(False)
+
+
+def _png(figure: Figure) -> bytes:
+    """The drawn figure; equal figures give equal bytes."""
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,163 @@
+"""What the report knows of each experiment, read from runs and results."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from mien import methods
+from mien.config import MienError, Params
+from mien.config.report import Evaluate
+from mien.config.train import Experiment
+from mien.evaluation import intervals
+from mien.evaluation.figures import Curve, Curves
+from mien.evaluation.intervals import Interval, Tallies
+from mien.evaluation.predictions import PREDICTIONS_FILE, TEST, read_predictions
+from mien.evaluation.results import FIGURES, SCORES, person_of
+from mien.manifest.tables import read_table
+from mien.shards.index import Index
+
+RUN, CURVES_FILE, CELLS = "run.json", "curves.parquet", "cells"
+
+CURVES = pa.schema(
+    [
+        pa.field("fold", pa.int32(), nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
+        pa.field("phase", pa.string(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),  # 0-based within the phase
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One experiment: what was asked, what was run, what came out."""
+
+    name: str
+    entry: Experiment
+    scores: Mapping[str, Any]  # scores.json
+    run: Mapping[str, Any]  # run.json
+    curves: Curves
+    points: Sequence[Mapping[str, Any]]  # rows of curves.parquet
+    parameters: int | None
+    tallies: Tallies  # of the test part, for paired differences
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The methods' records of their runs, each different one once."""
+        found = [cell.get("record") or {} for cell in self.run.get("cells", [])]
+        return [record for i, record in enumerate(found) if record and record not in found[:i]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean accuracy of one experiment less that of the first on the same corpus and folds."""
+
+    name: str
+    baseline: str
+    interval: Interval
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.interval.low > 0 or self.interval.high < 0
+
+
+def read_outcomes(params: Params, results: Path, runs: Path, indexes: Mapping[str, Index]) -> list[Outcome]:
+    """The outcome of every experiment of params.yaml that has results, in the order of params.yaml."""
+    return [
+        _outcome(name, entry, results / name, runs / name, indexes[entry.corpus])
+        for name, entry in params.experiments.items()
+        if (results / name / SCORES).is_file()
+    ]
+
+
+def differences(outcomes: Sequence[Outcome], params: Evaluate) -> list[Difference]:
+    """Each experiment against the first one of its corpus that ran the same folds, person by person."""
+    first: dict[tuple[str, tuple[int, ...]], Outcome] = {}
+    found = []
+    for outcome in outcomes:
+        baseline = first.setdefault((outcome.entry.corpus, tuple(sorted(outcome.tallies))), outcome)
+        if baseline is not outcome:
+            interval = intervals.paired(
+                baseline.tallies,
+                outcome.tallies,
+                FIGURES["mean_accuracy"],
+                params.confidence,
+                params.resamples,
+                params.seed,
+            )
+            found.append(Difference(outcome.name, baseline.name, interval))
+    return found
+
+
+def _outcome(name: str, entry: Experiment, results: Path, run: Path, index: Index) -> Outcome:
+    scores = _read_json(results / SCORES)
+    predictions = read_predictions(run / PREDICTIONS_FILE, len(scores["classes"])).of_part(TEST)
+    points = read_table(run / CURVES_FILE, CURVES).to_pylist()
+    return Outcome(
+        name=name,
+        entry=entry,
+        scores=scores,
+        run=_read_json(run / RUN),
+        curves=_curves(points),
+        points=points,
+        parameters=_parameters(run / CELLS),
+        tallies=intervals.tally(predictions, person_of(index), len(scores["classes"])),
+    )
+
+
+def _curves(points: Sequence[Mapping[str, Any]]) -> Curves:
+    """Epochs counted over all phases; names with `loss` apart from those that are shares of 1."""
+    starts = _starts(points)
+    named: dict[str, dict[tuple[int, int], list[tuple[int, float]]]] = {}
+    for point in points:
+        if point["value"] is not None and math.isfinite(point["value"]):
+            cells = named.setdefault(point["name"], {})
+            at = starts[point["phase"]] + point["epoch"]
+            cells.setdefault((point["fold"], point["seed"]), []).append((at, point["value"]))
+    ordered: dict[str, list[Curve]] = {n: [sorted(c) for c in cells.values()] for n, cells in named.items()}
+    return Curves(
+        losses={n: ordered[n] for n in ordered if n in ("train_loss", "validation_loss")},
+        shares={n: ordered[n] for n in ordered if n in ("validation_accuracy", "validation_mean_accuracy")},
+        starts=list(starts.items()),
+    )
+
+
+def _starts(points: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """First epoch of each phase, phases in the order in which they were written."""
+    epochs: dict[str, int] = {}
+    for point in points:
+        epochs[point["phase"]] = max(epochs.get(point["phase"], 0), point["epoch"] + 1)
+    starts, total = {}, 0
+    for phase, number in epochs.items():
+        starts[phase] = total
+        total += number
+    return starts
+
+
+def _parameters(cells: Path) -> int | None:
+    """Numbers in the first saved model, or None when none was saved."""
+    folders = sorted(path.parent for path in cells.glob(f"*/{methods.WEIGHTS}"))
+    if not folders:
+        return None
+    method, _ = methods.load(folders[0])
+    return sum(parameter.numel() for parameter in method.parameters())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MienError(f"{path} is missing; run the stage that makes it (`dvc repro`).") from None
+    except ValueError as error:
+        raise MienError(f"{path} is not JSON ({error}); delete it and run `dvc repro`.") from error
+    if not isinstance(value, dict):
+        raise MienError(f"{path} does not hold an object; delete it and run `dvc repro`.")
+    return value

@@ -1,0 +1,201 @@
+"""The report: one page without anything outside it, one Markdown table, the headline figures, and plots."""
+
+import base64
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from rich.console import Console
+from rich.progress import track
+
+from mien.config import MienError, Params
+from mien.evaluation import figures, notice, rows
+from mien.evaluation.facts import CorpusFacts, read_facts, read_indexes
+from mien.evaluation.figures import Bar
+from mien.evaluation.outcomes import Difference, Outcome, differences, read_outcomes
+from mien.evaluation.results import headline, write_csv, write_json
+from mien.manifest.tables import whole
+from mien.shards.index import Index
+
+TEMPLATE = "report.html.j2"
+PAGE, TABLE, FIGURES_FILE, PLOTS = "index.html", "results.md", "metrics.json", "plots"
+CHOSEN_CURVE = "validation_mean_accuracy"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that the page and the table show."""
+
+    params: Params
+    commit: str
+    indexes: Mapping[str, Index]
+    outcomes: Sequence[Outcome]
+    differences: Sequence[Difference]
+    corpora: Sequence[CorpusFacts]
+
+
+def build_report(data: Path, results: Path, runs: Path, into: Path, params: Params, commit: str) -> None:
+    """Read everything that was made and write the report's folder. MienError names what is missing."""
+    indexes = read_indexes(params, data)
+    outcomes = read_outcomes(params, results, runs, indexes)
+    if not outcomes:
+        raise MienError(f"{results} holds no results of an experiment in params.yaml; run `dvc repro`.")
+    shown = Shown(
+        params=params,
+        commit=commit,
+        indexes=indexes,
+        outcomes=outcomes,
+        differences=differences(outcomes, params.evaluate),
+        corpora=read_facts(params, data, indexes),
+    )
+    drawn = _draw(shown)
+    _write_plots(shown, drawn, into / PLOTS)
+    write_json({outcome.name: headline(outcome.scores) for outcome in outcomes}, into / FIGURES_FILE)
+    _write(into / TABLE, markdown(shown))
+    _write(into / PAGE, page(shown, drawn))
+    log.info("report: %s", into / PAGE)
+
+
+def page(shown: Shown, drawn: Mapping[str, bytes]) -> str:
+    """The HTML page; `drawn` holds PNG pictures by name, which go into the page itself."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "png": lambda name: _embedded(drawn[name], "png"),
+        "jpeg": lambda data: _embedded(data, "jpeg"),
+        "percent": rows.percent,
+        "shade": rows.shade,
+        "words": rows.words,
+        "protocol": rows.protocol,
+        "duration": rows.duration,
+    }
+    return environment.get_template(TEMPLATE).render(**_context(shown))
+
+
+def markdown(shown: Shown) -> str:
+    """The results as a table for a README, with what is needed to read it."""
+    table = [row.cells for row in rows.result_rows(shown.outcomes)]
+    lines = [
+        "# Results",
+        "",
+        f"Preset `{shown.params.preset}`, commit `{shown.commit}`.",
+        "",
+        *_markdown_table(rows.HEADER, table),
+        "",
+        *(f"- {sentence}" for sentence in reading(shown)),
+    ]
+    if shown.differences:
+        header = ("experiment", "against", "difference of mean accuracy, points", "so it is")
+        lines += ["", "## Differences, person by person", ""]
+        lines += _markdown_table(header, [rows.difference_row(d) for d in shown.differences])
+    lines += ["", "## Uses that the law forbids", "", *(f"- {sentence}" for sentence in notice.FORBIDDEN)]
+    lines += ["", "## Limits", "", *(f"- {sentence}" for sentence in notice.LIMITS), ""]
+    return "\n".join(lines)
+
+
+def reading(shown: Shown) -> list[str]:
+    """How to read the results table: intervals, protocol of each corpus, and what the rendered corpus is."""
+    confidence = f"{shown.params.evaluate.confidence * 100:g} %"
+    sentences = [
+        f"In brackets: {confidence} interval over people, from {shown.params.evaluate.resamples} bootstrap "
+        "resamples of the tested people of each fold. Figures are means over folds and seeds.",
+        "Time is that of training all folds and seeds. A paper's figure is of the paper's own corpus.",
+    ]
+    used = dict.fromkeys(outcome.entry.corpus for outcome in shown.outcomes)
+    for corpus in used:
+        tested = next(o.scores for o in shown.outcomes if o.entry.corpus == corpus)
+        who = f"{tested['samples']} faces of {tested['people']} {tested['unit']} tested"
+        sentences.append(f"{corpus}: {rows.protocol(shown.indexes[corpus])[0]} {who}.")
+    if any(facts.kind == "rendered" and facts.name in used for facts in shown.corpora):
+        sentences.append(notice.RENDERED)
+    return sentences
+
+
+def _context(shown: Shown) -> dict[str, Any]:
+    loud = [(name, *rows.protocol(index)) for name, index in shown.indexes.items()]
+    trained = {outcome.entry.corpus for outcome in shown.outcomes}
+    return {
+        "shown": shown,
+        "header": rows.HEADER,
+        "results": rows.result_rows(shown.outcomes),
+        "reading": reading(shown),
+        "warnings": [(name, text) for name, text, warn in loud if warn and name in trained],
+        "pairs": [rows.difference_row(difference) for difference in shown.differences],
+        "confidence": f"{shown.params.evaluate.confidence * 100:g} %",
+        "by_corpus": _by_corpus(shown.outcomes),
+        "trained": trained,
+        "missing": [
+            name for name in shown.params.experiments if name not in {o.name for o in shown.outcomes}
+        ],
+        "unmade": [name for name in shown.params.corpora if name not in shown.indexes],
+        "forbidden": notice.FORBIDDEN,
+        "limits": notice.LIMITS,
+    }
+
+
+def _by_corpus(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(outcome.entry.corpus, []).append(outcome)
+    return found
+
+
+def _draw(shown: Shown) -> dict[str, bytes]:
+    """Every figure as PNG, by the name that its file has."""
+    drawn = {}
+    for corpus, outcomes in _by_corpus(shown.outcomes).items():
+        bars = [_bar(outcome) for outcome in outcomes]
+        label = f"mean accuracy on {corpus}, % (bars: {shown.params.evaluate.confidence * 100:g} % interval)"
+        drawn[f"mean-accuracy-{corpus}"] = figures.compared(bars, rows.chance(outcomes[0])[1], label)
+    for outcome in track(shown.outcomes, "figures", console=Console(stderr=True)):
+        counts = np.array(outcome.scores["confusion"])
+        title = f"{outcome.name}: % of each actual class"
+        drawn[f"confusion-{outcome.name}"] = figures.confusion(counts, outcome.scores["classes"], title)
+        drawn[f"learning-{outcome.name}"] = figures.learning(outcome.curves, outcome.name)
+    return drawn
+
+
+def _bar(outcome: Outcome) -> Bar:
+    bounds = outcome.scores["figures"]["mean_accuracy"]["people"]
+    values = (math.nan if bounds[name] is None else bounds[name] for name in ("mean", "low", "high"))
+    return Bar(outcome.name, *values)
+
+
+def _write_plots(shown: Shown, drawn: Mapping[str, bytes], into: Path) -> None:
+    """What `dvc plots show` reads: one folder a kind of plot, one file an experiment."""
+    for name, data in drawn.items():
+        with whole(into / "pictures" / f"{name}.png") as scratch:
+            scratch.write_bytes(data)
+    bars = [(o.name, o.scores["figures"]["mean_accuracy"]["people"]["mean"]) for o in shown.outcomes]
+    write_csv(["experiment", "mean_accuracy"], bars, into / "mean_accuracy.csv")
+    for outcome in shown.outcomes:
+        names, counts = outcome.scores["classes"], np.array(outcome.scores["confusion"])
+        pairs = [(names[a], names[p]) for a, p in np.ndindex(counts.shape) for _ in range(counts[a, p])]
+        write_csv(["actual", "predicted"], pairs, into / "confusion" / f"{outcome.name}.csv")
+        curve = figures.mean_curve(outcome.curves.shares.get(CHOSEN_CURVE, []))
+        write_csv(["epoch", CHOSEN_CURVE], curve, into / "learning" / f"{outcome.name}.csv")
+
+
+def _markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *body]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+
+
+def _embedded(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _write(path: Path, text: str) -> None:
+    with whole(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

@@ -1,8 +1,9 @@
 """One local Ray for all stages of a `dvc repro`, gone with it; or a cluster that is already there.
 
-A stage cannot own that Ray, since the next stage wants it too, and `dvc repro` does not know Ray. So the first
-stage that connects starts a keeper (mien.cluster.keeper) in a session of its own, which starts Ray, watches the
-`dvc repro` (or, without one, the process that asked) and ends Ray as soon as that is gone, however it went.
+A stage cannot own that Ray, since the next stage wants it too, and `dvc repro` does not know Ray. So the
+first stage that connects starts a keeper (mien.cluster.keeper) in a session of its own, which starts Ray,
+watches the `dvc repro` (or, without one, the process that asked) and ends Ray as soon as that is gone,
+however it went.
 """
 
 import fcntl
@@ -34,7 +35,7 @@ SESSION, TOKEN, LOG, FAILED = "session.json", "token", "keeper.log", "failed"
 
 @contextmanager
 def connect(cluster: Cluster) -> Iterator[None]:
-    """Be connected to Ray inside the block: to MIEN_RAY_ADDRESS, `cluster.address`, or the local one of this run.
+    """Be connected to Ray inside the block: at MIEN_RAY_ADDRESS, `cluster.address`, or this run's own.
 
     A process that is already connected stays as it is. MienError: the cluster cannot be reached or started.
     """
@@ -65,13 +66,13 @@ def connect(cluster: Cluster) -> Iterator[None]:
 
 
 def watched() -> psutil.Process:
-    """The process whose end is the end of the local Ray: the outermost `dvc repro` or `dvc exp` above, else this one."""
+    """Whose end is the end of the local Ray: the outermost `dvc repro` or `dvc exp` above, else this process."""
     here = psutil.Process()
     return next((p for p in reversed(here.parents()) if _is_dvc_run(p)), here)
 
 
 def session_folder(owner: psutil.Process) -> Path:
-    """Where the Ray of an owner keeps its address and its sockets: short, as a socket's path ends at 107 bytes."""
+    """Where the Ray of an owner keeps address and sockets: short, as a socket's path ends at 107 bytes."""
     name = hashlib.sha256(f"{owner.pid} {owner.create_time()}".encode()).hexdigest()[:12]
     temporary = Path(tempfile.gettempdir())
     base = temporary if len(str(temporary)) <= 24 else Path("/tmp")

@@ -1,8 +1,7 @@
-"""A parent run an experiment, a child run a cell; ids lie beside the checkpoints: a restart goes on in them."""
+"""A parent run an experiment, a child run a cell; ids lie beside the checkpoints: restarts go on in them."""
 
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,7 +10,7 @@ from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from mien.tracking.identity import Facts, scalars
-from mien.tracking.server import experiment_id
+from mien.tracking.server import experiment_id, shown
 from mien.training.reports import Cell
 from mien.training.storage import Storage
 
@@ -30,7 +29,7 @@ class Runs:
         self.facts = facts
         self._store = store
         self._ids: dict[str, Any] = store.read_json(IDS) or {}
-        if self._ids.get("tracking_uri") != client.tracking_uri:
+        if self._ids.get("tracking_uri") != shown(client.tracking_uri):
             self._ids = {}  # ids of another server mean nothing here
         self._open: dict[str, str] = {}  # checked against the server by this process
 
@@ -47,7 +46,10 @@ class Runs:
 
     def ids(self) -> dict[str, Any]:
         """What run.json keeps: server, experiment, parent and children; None for what could not be made."""
-        wanted = {"tracking_uri": self.client.tracking_uri, "experiment_id": self._ids.get("experiment_id")}
+        wanted = {
+            "tracking_uri": shown(self.client.tracking_uri),
+            "experiment_id": self._ids.get("experiment_id"),
+        }
         children = {cell.name: self._ids.get(cell.name) for cell in self.facts.cells}
         return {**wanted, "parent_run_id": self._ids.get("parent"), "children": children}
 
@@ -71,7 +73,7 @@ class Runs:
 
     def _create(self, title: str, tags: dict[str, str]) -> str:
         experiment = experiment_id(self.client, self.facts.root)
-        self._ids |= {"tracking_uri": self.client.tracking_uri, "experiment_id": experiment}
+        self._ids |= {"tracking_uri": shown(self.client.tracking_uri), "experiment_id": experiment}
         started = int(time.time() * 1000)
         run = self.client.create_run(
             experiment, started, tags={**tags, "mlflow.source.name": "mien"}, run_name=title
@@ -98,7 +100,7 @@ class Runs:
         return run.data.tags.get(_DESCRIBED) == "yes", run.info.lifecycle_stage == "active"
 
     def _describe(self, run_id: str, tags: dict[str, str], is_cell: bool) -> None:
-        """Params, tags, configuration and data set; the tag that says so comes last, so a cut is made good."""
+        """Params, tags, configuration and data set; the tag that says so is last, so a cut is made good."""
         cell = {key: tags[key] for key in ("fold", "seed") if key in tags}
         params = [Param(key, value) for key, value in (scalars(self.facts.settings) | cell).items()]
         for start in range(0, len(params), _PARAMS_A_CALL):
@@ -110,8 +112,3 @@ class Runs:
         self.client.log_text(run_id, yaml.safe_dump(dict(self.facts.config), sort_keys=False), "params.yaml")
         self.client.log_inputs(run_id, [self.facts.dataset.as_input()])
         self.client.set_tag(run_id, _DESCRIBED, "yes")
-
-
-def repository_root() -> Path:
-    """Where a stage is run: DVC starts every stage in the repository's root."""
-    return Path.cwd()

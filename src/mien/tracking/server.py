@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -28,6 +29,12 @@ _PATIENCE = {
 def tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI as it is set, or `sqlite:///ROOT/mlflow.db`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / DATABASE).absolute()}"
+
+
+def shown(uri: str) -> str:
+    """A tracking URI without the name and password that it may carry, fit for files and messages."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
 
 
 def connect(root: Path) -> MlflowClient:

@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 from mien.tracking.identity import Facts
 from mien.tracking.metrics import MetricLog, Point
 from mien.tracking.runs import Runs
-from mien.tracking.server import UNREACHABLE
-from mien.training.reports import Cell, EpochReport
+from mien.tracking.server import UNREACHABLE, shown
+from mien.training.reports import Cell, CellReport
 from mien.training.storage import Storage
 
 RETRY_S = 15.0
@@ -41,15 +41,15 @@ class Tracker:
         self._runs = Runs(client, facts, store)
         self._metrics = MetricLog(client)
         self._client = client
-        self._waiting: list[EpochReport] = []
-        self._arriving: queue.SimpleQueue[EpochReport | None] = queue.SimpleQueue()
+        self._waiting: list[CellReport] = []
+        self._arriving: queue.SimpleQueue[CellReport | None] = queue.SimpleQueue()
         self._outages = 0
         self._away = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
         self._thread.start()
 
-    def __call__(self, report: EpochReport) -> None:
+    def __call__(self, report: CellReport) -> None:
         """Take a report; returns at once."""
         self._arriving.put(report)
 
@@ -64,7 +64,7 @@ class Tracker:
             log.warning(
                 "MLflow at %s could not be reached: its runs lack figures, which all stand in curves.parquet;"
                 " they are sent when this stage runs again.",
-                self._client.tracking_uri,
+                shown(self._client.tracking_uri),
             )
         elif self._outages:
             log.info("MLflow was away %d time(s); every figure has been sent since.", self._outages)
@@ -121,10 +121,9 @@ class Tracker:
         self._metrics.send(points)
         self._waiting.clear()
 
-    def _points(self, report: EpochReport) -> list[Point]:
+    def _points(self, report: CellReport) -> list[Point]:
         run_id = self._runs.child(report.cell)
-        named = {f"{report.phase}/{name}": value for name, value in report.metrics.items()}
-        named[f"{report.phase}/faces_per_s"] = report.faces_per_s
+        named = {f"{report.phase}/{name}": value for name, value in report.values.items()}
         points = [Point(run_id, key, report.epoch, value, report.at) for key, value in named.items()]
         # a machine's load is drawn over time: its steps are seconds, or two phases would lie over each other
         return points + [

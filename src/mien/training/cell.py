@@ -74,6 +74,7 @@ def train_cell(
     if rank_and_world()[0] == 0:
         about = {"experiment": experiment, "corpus": entry.corpus, "fold": cell.fold, "seed": cell.seed}
         about |= {"align": params.align.model_dump(mode="json"), "shards_digest": index.digest}
+        about |= {"landmarks": params.landmarks.model_dump(mode="json")}
         methods.save(method, entry.method, into, about)
     return Trained(method.record(), ends, predictions, time.perf_counter() - begun)
 

@@ -1,4 +1,4 @@
-"""What a training says of itself after each epoch, as it travels to whoever listens."""
+"""What a training says of itself after each epoch, as it travels from the workers to whoever listens."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EpochReport:
+class CellReport:
     """One finished epoch of a cell, already reduced over all ranks."""
 
     experiment: str
@@ -27,23 +27,20 @@ class EpochReport:
     phase: str
     epoch: int  # 0-based within the phase
     epochs: int  # of the phase
-    metrics: Mapping[str, float]
-    faces_per_s: float
+    values: Mapping[str, float]  # what the loop reports: losses, validation figures, faces_per_second, ...
+    done: float  # share of the cell's epochs, over all phases, that are behind it
     at: float  # Unix time, s
-    left_s: float  # estimate for the rest of this cell
-    system: Mapping[str, float] = field(
-        default_factory=dict
-    )  # load of the machines; says nothing of the model
+    system: Mapping[str, float] = field(default_factory=dict)  # load of the machines, no fact of the model
 
     def to_json(self) -> str:
         """One line."""
         return json.dumps(asdict(self) | {"cell": list(self.cell)})
 
     @classmethod
-    def from_json(cls, line: str) -> "EpochReport":
+    def from_json(cls, line: str) -> "CellReport":
         """The inverse of `to_json`."""
         raw = json.loads(line)
         return cls(**(raw | {"cell": Cell(*raw["cell"])}))
 
 
-OnReport = Callable[[EpochReport], None]
+OnReport = Callable[[CellReport], None]

@@ -1,0 +1,26 @@
+"""Stage `train`: an experiment's folds and seeds -> weights, predictions and curves, followed by MLflow."""
+
+from pathlib import Path
+
+from mien.cluster.train import train_experiment
+from mien.config import MienError, load_params, run_stage
+from mien.tracking.experiment import finished, track
+from mien.training.kept import fetched, prune, write_run
+from mien.training.plan import make_plan
+
+
+def main(experiment: str, shards: str, into: str) -> None:
+    plan = make_plan(load_params(), experiment, Path(shards))
+    tracker = track(plan, root=Path.cwd())
+    try:
+        train_experiment(plan, on_report=tracker)
+    except MienError as error:
+        tracker.finish([], failed=str(error))
+        raise
+    with fetched(plan) as kept:
+        write_run(plan, kept, Path(into), tracker.finish(finished(kept, len(plan.index.classes))))
+    prune(plan)
+
+
+if __name__ == "__main__":
+    run_stage(main)

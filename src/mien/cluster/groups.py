@@ -1,0 +1,147 @@
+"""Worker groups of Ray Train, one or several side by side, and what they report.
+
+Imported only once this process is connected: Ray reads its environment at import.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+from ray.train import TrainingFailedError
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+
+from mien.cluster import checkpoints
+from mien.cluster.progress import ProgressLines
+from mien.cluster.relay import Relay, Tail
+from mien.cluster.worker import FAILED, Job, train_cells
+from mien.config import MienError
+from mien.training.plan import Plan
+from mien.training.reports import Cell, OnReport
+
+CONTROLLER_FAILURES = 3  # Ray's own default would try for ever to place a group that does not fit
+CHECKPOINTS_KEPT = 2
+LOOK_EVERY_S = 0.25
+
+
+def alive_nodes() -> list[str]:
+    """The ids of the cluster's machines."""
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def room(plan: Plan) -> int:
+    """How many worker groups the cluster can hold at a time. MienError when not one."""
+    train, has = plan.params.train, ray.cluster_resources()  # type: ignore[no-untyped-call]
+    fits = int(has.get("CPU", 0) / (train.workers * train.cpus_per_worker))
+    if train.gpu:
+        fits = min(fits, int(has.get("GPU", 0) / train.workers))
+    if fits < 1:
+        wanted = f"{train.workers} workers of {train.cpus_per_worker:g} CPUs" + (
+            " and a GPU each" if train.gpu else ""
+        )
+        raise MienError(
+            f"train asks for {wanted}, but the cluster has {has.get('CPU', 0):g} CPUs and "
+            f"{has.get('GPU', 0):g} GPUs; lower train.workers or train.cpus_per_worker."
+        )
+    return fits
+
+
+def train_groups(
+    plan: Plan, groups: list[list[Cell]], beside: int, lines: ProgressLines, on_report: OnReport
+) -> None:
+    """Run the groups, at most `beside` at a time, and pass on what they report until all have ended."""
+    plan.store.delete(FAILED)
+    until = time.monotonic() + plan.params.cluster.stage_timeout_s
+    with tempfile.TemporaryDirectory(prefix="mien-reports-") as folder, _threads(beside) as threads:
+        files = [Path(folder) / f"group{number}.jsonl" for number in range(len(groups))]
+        running = [
+            threads.submit(_fit, plan, group, number, file)
+            for number, (group, file) in enumerate(zip(groups, files, strict=True))
+        ]
+        tails = [Tail(file) for file in files]
+        ended = False
+        while not ended:
+            ended = all(future.done() for future in running)  # looked at before the last reading
+            for report in (report for tail in tails for report in tail.new()):
+                lines(report)
+                on_report(report)
+            if time.monotonic() > until:
+                raise MienError(
+                    f"{plan.experiment} trains for longer than cluster.stage_timeout_s = "
+                    f"{plan.params.cluster.stage_timeout_s}; raise it and "
+                    "run again, which goes on from the last checkpoint."
+                )
+            if not ended:
+                time.sleep(LOOK_EVERY_S)
+        _raise_first(plan, running)
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that are not waited for when the block ends by an exception: Ray's end will end them."""
+    pool = ThreadPoolExecutor(number, thread_name_prefix="worker-group")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _fit(plan: Plan, cells: list[Cell], number: int, reports: Path) -> None:
+    """One worker group, to its end."""
+    train, cluster_store = plan.params.train, plan.store
+    group = f"{plan.name}-group{number}"
+    checkpoints.mend(cluster_store / group)
+    job = Job(
+        params=plan.params.model_dump(mode="json"),
+        experiment=plan.experiment,
+        shards=str(plan.shards),
+        store=cluster_store.uri,
+        group=group,
+        cells=[(cell.fold, cell.seed) for cell in cells],
+        epochs=list(plan.epochs),
+    )
+    resources = {"CPU": train.cpus_per_worker} | ({"GPU": 1} if train.gpu else {})
+    TorchTrainer(
+        train_cells,
+        train_loop_config=job.as_config(),
+        torch_config=TorchConfig(backend="nccl" if train.gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=train.workers, use_gpu=train.gpu, resources_per_worker=resources
+        ),
+        run_config=RunConfig(  # type: ignore[arg-type] # it is this one at run time
+            name=group,
+            storage_path=cluster_store.uri,
+            failure_config=FailureConfig(
+                max_failures=train.max_failures, controller_failure_limit=CONTROLLER_FAILURES
+            ),
+            checkpoint_config=CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
+            callbacks=[Relay(reports)],
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    ).fit()
+
+
+def _raise_first(plan: Plan, running: list[Future[None]]) -> None:
+    """Turn what went wrong into a sentence: a method's own if there is one, else the workers' last words."""
+    failed = plan.store.read_json(FAILED)
+    if failed is not None:
+        raise MienError(f"{plan.experiment} {failed['cell']}: {failed['sentence']}")
+    for future in running:
+        error = future.exception()
+        if isinstance(error, TrainingFailedError):
+            raise MienError(
+                f"training {plan.experiment} failed after {plan.params.train.max_failures} restarts "
+                f"({_last_words(error)}); mend "
+                "the cause and run again, which goes on from the last checkpoint."
+            ) from error
+        if error is not None:
+            raise error
+
+
+def _last_words(error: BaseException) -> str:
+    words = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return words[-1][:300] if words else type(error).__name__

@@ -1,0 +1,174 @@
+"""What each Ray Train worker runs: the cells of its group, one after another."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray.train
+import ray.train.torch
+import torch
+from ray.train.collective import broadcast_from_rank_zero
+from torch import nn
+
+from mien.cluster import checkpoints
+from mien.cluster.checkpoints import Checkpoint
+from mien.cluster.relay import NODE, REPORT, SYSTEM
+from mien.config import MienError, Params
+from mien.methods.contract import Method
+from mien.training.cell import train_cell
+from mien.training.kept import MODEL, Curve, keep
+from mien.training.loop import EpochEnd, Options, StateOf
+from mien.training.plan import CELLS
+from mien.training.reports import Cell, CellReport
+from mien.training.storage import SEAL, Storage
+
+FAILED = "failed.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker group is told; plain values, since it travels."""
+
+    params: dict[str, Any]
+    experiment: str
+    shards: str
+    store: str  # of this digest
+    group: str  # name of the group's checkpoints in the store
+    cells: list[tuple[int, int]]
+    epochs: list[int]  # of each phase
+
+    def as_config(self) -> dict[str, Any]:
+        """For `train_loop_config`."""
+        return asdict(self)
+
+
+def train_cells(config: dict[str, Any]) -> None:
+    """The train function of a worker group: each cell that is not kept yet, from its checkpoint if any."""
+    job = Job(**config)
+    store = Storage(job.store)
+    if store.read_json(FAILED) is not None:
+        return  # a restart cannot mend what a sentence to the user can; the driver reads it
+    params = Params.model_validate(job.params)
+    torch.set_num_threads(params.train.threads_per_worker)
+    group = Storage(job.store) / job.group
+    first = ray.train.get_context().get_world_rank() == 0
+    start = broadcast_from_rank_zero(_start(store, group, job) if first else None)
+    found = checkpoints.load(group, start["checkpoint"]) if start["checkpoint"] else None
+    for cell in (Cell(*pair) for pair in start["cells"]):
+        resume = found if found is not None and found.cell == cell else None
+        try:
+            _CellRun(job, params, store, cell, resume).run()
+        except MienError as error:
+            store.write_json(FAILED, {"cell": cell.name, "sentence": str(error)})
+            raise
+
+
+def _start(store: Storage, group: Storage, job: Job) -> dict[str, Any]:
+    """Rank 0's view, which all ranks then take: the cells to train and the checkpoint to go on from."""
+    cells = [list(c) for c in job.cells if store.read_json(f"{CELLS}/{Cell(*c).name}/{SEAL}") is None]
+    return {"cells": cells, "checkpoint": checkpoints.newest(group)}
+
+
+class _CellRun:
+    """One cell on this worker."""
+
+    def __init__(
+        self, job: Job, params: Params, store: Storage, cell: Cell, resume: Checkpoint | None
+    ) -> None:
+        self._job, self._params, self._store, self._cell = job, params, store, cell
+        self._resume = resume
+        self._curves: list[Curve] = list(resume.curves) if resume else []
+        self._before_s = resume.seconds if resume else 0.0
+        self._begun = time.perf_counter()
+        context = ray.train.get_context()
+        self._rank, self._node = context.get_world_rank(), context.get_node_rank()
+        self._first_on_node = context.get_local_rank() == 0
+
+    def run(self) -> None:
+        """Train, and have rank 0 keep what came of it."""
+        train = self._params.train
+        device = ray.train.torch.get_device()
+        options = Options(
+            device=device, precision=train.precision, compile=train.compile, eval_batch=train.eval_batch
+        )
+        with tempfile.TemporaryDirectory(prefix="mien-cell-") as scratch:
+            folder = Path(scratch)
+            trained = train_cell(
+                self._params,
+                self._job.experiment,
+                self._cell,
+                Path(self._job.shards),
+                folder / MODEL,
+                options,
+                self._wrap,
+                self._resume.state if self._resume else None,
+                self._after_epoch,
+            )
+            if self._rank == 0:
+                about = {"record": dict(trained.record), "seconds": self._seconds()}
+                keep(self._store, self._cell, folder, trained.predictions, self._curves, about)
+
+    def _wrap(self, method: Method) -> nn.Module:
+        """DDP where there are several ranks; parameters that no turn of the phase moves are frozen by now."""
+        train, context = self._params.train, ray.train.get_context()
+        if context.get_world_size() == 1:
+            return method
+        if train.sync_batch_norm and train.gpu:
+            nn.SyncBatchNorm.convert_sync_batchnorm(method)  # type: ignore[no-untyped-call] # in place, so that the method itself has them
+        several = any(len(method.turns(phase, 0)) > 1 for phase in method.phases() if not phase.fits)
+        options = {"find_unused_parameters": several}
+        wrapped: nn.Module = ray.train.torch.prepare_model(method, parallel_strategy_kwargs=options)
+        return wrapped
+
+    def _after_epoch(self, end: EpochEnd, state_of: StateOf) -> None:
+        """The one place that reports: on every rank, equally often; rank 0 brings the checkpoint."""
+        self._curves += [(end.phase, end.epoch, name, float(value)) for name, value in end.values.items()]
+        told: dict[str, Any] = {SYSTEM: _load(), NODE: self._node} if self._first_on_node else {}
+        with ExitStack() as stack:
+            checkpoint = None
+            if self._rank == 0:
+                told[REPORT] = self._report(end).to_json()
+                due = (end.epoch + 1) % self._params.train.checkpoint_every_epochs == 0
+                if due or end.epoch + 1 == end.epochs:
+                    held = Checkpoint(self._cell, self._curves, self._seconds(), state_of())
+                    folder = stack.enter_context(checkpoints.written(held))
+                    checkpoint = ray.train.Checkpoint.from_directory(str(folder))
+            ray.train.report(told, checkpoint=checkpoint)
+
+    def _report(self, end: EpochEnd) -> CellReport:
+        epochs = self._job.epochs
+        done = (sum(epochs[: end.phase_number]) + end.epoch + 1) / sum(epochs)
+        where = (self._job.experiment, self._cell, end.phase, end.epoch, end.epochs)
+        return CellReport(*where, values=end.values, done=done, at=time.time())
+
+    def _seconds(self) -> float:
+        """Spent on this cell, earlier attempts included."""
+        return self._before_s + time.perf_counter() - self._begun
+
+
+def _load() -> Mapping[str, float]:
+    """How busy this machine is, under MLflow's names; percentages since the last call in this process."""
+    memory, disk = psutil.virtual_memory(), psutil.disk_usage("/")
+    return {
+        "cpu_utilization_percentage": psutil.cpu_percent(),
+        "system_memory_usage_megabytes": memory.used / 2**20,
+        "system_memory_usage_percentage": memory.percent,
+        "disk_usage_percentage": disk.percent,
+        **_gpu_load(),
+    }
+
+
+def _gpu_load() -> dict[str, float]:
+    if not torch.cuda.is_available():
+        return {}
+    load = {}
+    for number in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(number)
+        load[f"gpu_{number}_memory_usage_megabytes"] = (total - free) / 2**20
+        load[f"gpu_{number}_memory_usage_percentage"] = 100 * (1 - free / total)
+    return load

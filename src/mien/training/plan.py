@@ -1,0 +1,139 @@
+"""What an experiment's training consists of, and every reason not to begin it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mien import methods
+from mien.config import MienError, Params, Section
+from mien.methods.contract import Phase
+from mien.shards.index import Index, read_index
+from mien.training.reports import Cell
+from mien.training.storage import Storage, sha256
+
+CELLS = "cells"
+_ROOMS = ("shards", "parts", "training")  # besides the method's own file, what a trained weight depends on
+_NO_MATTER = {"folds", "seeds", "paper"}  # of an experiment: which cells there are, and what others got
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One experiment, ready to be trained: settings checked, shards read, its storage known."""
+
+    params: Params
+    experiment: str
+    shards: Path  # the folder of all corpora's shards
+    settings: Section  # the method's
+    index: Index  # of the experiment's corpus
+    digest: str
+    epochs: tuple[int, ...]  # of each phase
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return self.params.experiments[self.experiment].method
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All folds with all seeds; the folds of one seed first, so that a cut run has whole seeds."""
+        entry = self.params.experiments[self.experiment]
+        return [Cell(fold, seed) for seed in entry.seeds for fold in entry.folds]
+
+    @property
+    def name(self) -> str:
+        """The experiment and what it depends on: a changed setting never finds an older one's checkpoints."""
+        return f"{self.experiment}-{self.digest[:12]}"
+
+    @cached_property
+    def home(self) -> Storage:
+        """The storage of all digests of this experiment."""
+        return Storage(self.params.cluster.storage) / self.experiment
+
+    @cached_property
+    def store(self) -> Storage:
+        """The storage of this digest: finished cells, checkpoints, run ids."""
+        return self.home / self.digest[:12]
+
+    def missing(self) -> list[Cell]:
+        """The cells that are not yet kept whole."""
+        kept = self.store / CELLS
+        return [cell for cell in self.cells if kept.read_json(f"{cell.name}/seal.json") is None]
+
+    def groups(self) -> list[list[Cell]]:
+        """Which cells go through which worker group; the same whenever the same plan is made."""
+        number = min(self.params.train.groups, len(self.cells))
+        return [self.cells[start::number] for start in range(number)]
+
+
+def make_plan(params: Params, experiment: str, shards: Path) -> Plan:
+    """Check everything that can be checked before a worker starts. MienError says what to change."""
+    if experiment not in params.experiments:
+        known = ", ".join(sorted(params.experiments))
+        raise MienError(f"{experiment} is not one of params.yaml's experiments; it has {known}.")
+    entry = params.experiments[experiment]
+    settings = methods.settings(params, experiment)
+    index = read_index(shards / entry.corpus)
+    phases = methods.build(entry.method, settings, index.classes).phases()
+    _check_phases(params, experiment, phases)
+    corpora = sorted({entry.corpus, *(phase.corpus for phase in phases if phase.corpus is not None)})
+    read = {
+        name: index.digest if name == entry.corpus else read_index(shards / name).digest for name in corpora
+    }
+    methods.require_files(entry.method, settings)
+    files = methods.method_class(entry.method).files(settings)
+    given = {key: sha256(path) for key, path in files.items()}
+    inputs = {"shards": read, "files": given, "code": code_digest(entry.method)}
+    digest = run_digest(params, experiment, settings, inputs)
+    epochs = tuple(phase.epochs for phase in phases)
+    return Plan(params, experiment, shards.absolute(), settings, index, digest, epochs)
+
+
+def _check_phases(params: Params, experiment: str, phases: Sequence[Phase]) -> None:
+    entry = params.experiments[experiment]
+    for phase in phases:
+        if phase.batch_size % params.train.workers:
+            raise MienError(
+                f"methods.{entry.method}: the batch of {phase.batch_size} in phase {phase.name} cannot be "
+                f"shared by train.workers = {params.train.workers}; make it a multiple of that."
+            )
+        if phase.corpus not in (None, entry.corpus, entry.second_corpus):
+            raise MienError(
+                f"methods.{entry.method}: phase {phase.name} reads the corpus {phase.corpus}, which is "
+                f"neither experiments.{experiment}.corpus nor .second_corpus; set second_corpus to it."
+            )
+
+
+def run_digest(params: Params, experiment: str, settings: Section, inputs: dict[str, Any]) -> str:
+    """SHA-256 over all that a cell's weights depend on, besides its fold and seed."""
+    entry = params.experiments[experiment].model_dump(mode="json", exclude=_NO_MATTER)
+    told = {"experiment": entry, "settings": settings.model_dump(mode="json"), "seed": params.seed}
+    told |= {"train": params.train.model_dump(mode="json"), "align": params.align.model_dump(mode="json")}
+    told |= {"landmarks": params.landmarks.model_dump(mode="json")}
+    told |= {"validation_split": [params.shard.by, params.shard.seed]}
+    told |= {**inputs, "torch": version("torch")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def code_digest(method: str) -> str:
+    """SHA-256 over the sources that training a method runs through; other methods' files are left out."""
+    package = Path(methods.__file__).parents[1]
+    files = [package / "methods" / name for name in ("__init__.py", "contract.py", f"{method}.py")]
+    files += [file for room in _ROOMS for file in (package / room).glob("*.py")]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def refuse_local_storage(storage: Storage, nodes: Sequence[str]) -> None:
+    """MienError when several machines would each write to a path of their own."""
+    if storage.is_local and len(nodes) > 1:
+        raise MienError(
+            f"cluster.storage is the path {storage.uri}, but the cluster has {len(nodes)} nodes, which "
+            "cannot all read it; give an object store such as s3://bucket/prefix."
+        )

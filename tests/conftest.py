@@ -1,0 +1,15 @@
+"""What tests of several rooms share. Any test can import the modules beside this file."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from two_ranks import TwoRanks
+
+
+@pytest.fixture(scope="session")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoRanks]:
+    """Two processes with a gloo group, started once a session."""
+    pool = TwoRanks(tmp_path_factory.mktemp("ranks") / "meeting")
+    yield pool
+    pool.close()

@@ -1,0 +1,157 @@
+"""Every method keeps the contract; a new one is found here by its name."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import SGD
+
+import tiny
+from mien import methods
+from mien.methods.contract import Method, Phase
+from mien.training.step import step
+
+BATCH = 8
+# conv + batch norm in another batch size may sum in another order: last bits of float32
+CLOSE = {"rtol": 0.0, "atol": 1e-6}
+
+
+def begun(name: str) -> Iterator[tuple[Method, Phase]]:
+    """The method at the start of each of its gradient phases."""
+    for number in range(len(tiny.gradient_phases(tiny.build(name)))):
+        method = tiny.build(name)
+        phase = tiny.gradient_phases(method)[number]
+        tiny.enter(method, phase)
+        yield method.train(), phase
+
+
+def trained(name: str, count: int = 12) -> Method:
+    """A method whose weights are not those it starts with."""
+    method = tiny.build(name)
+    for phase in method.phases():
+        tiny.enter(method, phase)
+        if phase.fits:
+            method.fit([tiny.faces(count)])
+        else:
+            optimizers = {t: method.optimizer(phase, t) for t in method.turns(phase, 0)}
+            step(method.train(), method, tiny.faces(count), phase, 0, optimizers, nullcontext())
+        method.finish(phase)
+    return method.eval()
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_terms_are_finite_scalars(name: str) -> None:
+    for method, phase in begun(name):
+        for turn in method.turns(phase, 0):
+            terms = method(tiny.faces(BATCH), phase, turn)
+            assert terms
+            for term, value in terms.items():
+                assert value.shape == (), f"{phase.name} {term}"
+                assert torch.isfinite(value), f"{phase.name} {term}"
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_a_turn_moves_its_own_parameters_and_no_other(name: str) -> None:
+    for method, phase in begun(name):
+        for turn in method.turns(phase, 0):
+            before = {n: p.detach().clone() for n, p in method.named_parameters()}
+            own = {id(p) for p in method.moved_by(phase, turn)}
+            optimizer = method.optimizer(phase, turn)
+            optimizer.zero_grad()
+            sum(method(tiny.faces(BATCH), phase, turn).values()).backward()
+            optimizer.step()
+            for n, p in method.named_parameters():
+                assert (not torch.equal(before[n], p)) == (id(p) in own), f"{phase.name}, {turn}: {n}"
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_probabilities_sum_to_one_and_follow_a_permutation(name: str) -> None:
+    method, faces = trained(name), tiny.faces(7)
+    order = torch.tensor([3, 0, 6, 5, 1, 4, 2])
+    with torch.no_grad():
+        straight, permuted = method.predict(faces), method.predict(faces.select(order))
+    assert straight.shape == (7, len(tiny.CLASSES))
+    torch.testing.assert_close(straight.sum(dim=1), torch.ones(7), rtol=0, atol=1e-5)
+    torch.testing.assert_close(straight[order], permuted, **CLOSE)
+    assert not torch.allclose(straight[0], straight[1], atol=1e-5), "all faces look alike to it"
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_saved_and_loaded_it_predicts_the_same(name: str, tmp_path) -> None:
+    method, faces = trained(name), tiny.faces(5)
+    methods.save(method, name, tmp_path, {"fold": 3})
+    loaded, described = methods.load(tmp_path)
+    assert described["fold"] == 3
+    assert described["classes"] == list(tiny.CLASSES)
+    with torch.no_grad():
+        assert torch.equal(method.predict(faces), loaded.predict(faces))
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_eight_faces_can_be_learnt(name: str) -> None:
+    faces, method = tiny.faces(BATCH, seed=5), tiny.build(name)
+    for phase in method.phases():
+        tiny.enter(method, phase)
+        if phase.fits:
+            method.fit([faces])
+        else:
+            optimizers = {t: method.optimizer(phase, t) for t in method.turns(phase, 0)}
+            for number in range(40):
+                again = replace(faces, seed=faces.seed + number)  # augmented differently
+                step(method.train(), method, again, phase, number, optimizers, nullcontext())
+        method.finish(phase)
+    with torch.no_grad():
+        assert method.eval().predict(faces).argmax(dim=1).tolist() == faces.label.tolist()
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_a_record_is_plain(name: str) -> None:
+    for key, value in trained(name).record().items():
+        assert isinstance(key, str)
+        assert isinstance(value, str | int | float | bool | list)
+
+
+def freeze_statistics(method: Method, phase: Phase) -> None:
+    """Let batch norm see some faces, then hold its statistics: in a batch's half they would be others."""
+    norms = [module for module in method.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    with torch.no_grad():
+        for _ in range(20):
+            method(tiny.faces(12, seed=7), phase, method.turns(phase, 0)[0])
+    for norm in norms:
+        norm.eval()
+
+
+def three_steps(name: str, phase_number: int, rank: int, world: int) -> dict[str, Tensor]:
+    """The parameters after three steps on this rank's share of three batches."""
+    method = tiny.build(name)
+    phase = tiny.gradient_phases(method)[phase_number]
+    tiny.enter(method, phase)
+    freeze_statistics(method.train(), phase)
+    module = DistributedDataParallel(method) if world > 1 else method
+    # not the method's own optimiser: Adam divides a gradient of nearly 0 by itself, rounding and all
+    optimizers = {t: SGD(method.moved_by(phase, t), lr=2e-3) for t in method.turns(phase, 0)}
+    own = BATCH // world
+    for number in range(3):
+        rows = range(rank * own, (rank + 1) * own)
+        share = replace(tiny.faces(BATCH, seed=number).select(rows), total=BATCH)
+        step(module, method, share, phase, number, optimizers, nullcontext())
+    return {n: p.detach().clone() for n, p in method.named_parameters()}
+
+
+def three_steps_of_this_rank(name: str, phase_number: int) -> dict[str, Tensor]:
+    return three_steps(name, phase_number, torch.distributed.get_rank(), 2)
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_two_ranks_on_half_batches_move_like_one_on_the_whole(name: str, two_ranks) -> None:
+    for number, phase in enumerate(tiny.gradient_phases(tiny.build(name))):
+        whole, still = three_steps(name, number, 0, 1), dict(tiny.build(name).named_parameters())
+        moved = [n for n, value in whole.items() if n in still and (value - still[n]).abs().max() > 1e-4]
+        assert len(moved) > 3, "nothing moves far enough to compare"
+        for halves in two_ranks(three_steps_of_this_rank, name, number):
+            for n, value in whole.items():
+                assert torch.allclose(halves[n], value, rtol=0, atol=1e-5), f"{phase.name} {n}"

@@ -1,0 +1,1 @@
+TINY = {"input_px": 8}

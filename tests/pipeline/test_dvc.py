@@ -11,6 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
+CHECKS_ONLY = {"download": {"mien.methods"}}  # imported to check settings before any work; no picture depends on it
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
@@ -24,8 +25,8 @@ def script(stage: str) -> Path:
     return ROOT / found.group()
 
 
-def imported(file: Path) -> Iterator[Path]:
-    """Files of mien that a file imports, wherever the import stands."""
+def imported(file: Path, without: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Files of mien that a file imports, wherever the import stands, but for some modules."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -34,17 +35,18 @@ def imported(file: Path) -> Iterator[Path]:
         else:
             continue
         for name in names:
-            if name.split(".")[0] == "mien":
+            if name.split(".")[0] == "mien" and name not in without:
                 path = SRC.joinpath(*name.split("."))
                 yield from (p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file())
 
 
-def reached(file: Path) -> set[Path]:
-    """All files of mien that a script reaches through imports."""
+def reached(stage: str) -> set[Path]:
+    """All files of mien that a stage's script reaches through imports."""
+    without = frozenset(CHECKS_ONLY.get(stage, ()))
     seen: set[Path] = set()
-    waiting = [file]
+    waiting = [script(stage)]
     while waiting:
-        for found in imported(waiting.pop()):
+        for found in imported(waiting.pop(), without):
             if found not in seen:
                 seen.add(found)
                 waiting.append(found)
@@ -56,7 +58,7 @@ def test_deps_cover_every_module_that_the_stage_imports(stage: str) -> None:
     deps = [ROOT / d for d in body(stage)["deps"] if "${" not in d]
     lacking = [
         str(f.relative_to(ROOT))
-        for f in sorted(reached(script(stage)))
+        for f in sorted(reached(stage))
         if not any(f == d or d in f.parents for d in deps)
     ]
     assert lacking == []
@@ -74,7 +76,7 @@ def test_every_script_is_a_stage_and_thin() -> None:
 
 
 def test_paths_stand_only_in_dvc_yaml() -> None:
-    outs = {"data/", "runs/", "results/", "reports/", "registered/"}
+    outs = {"data/corpora", "data/aligned", "data/landmarks", "data/shards", "runs/", "results/", "reports/", "registered/"}
     files = [*(ROOT / "pipeline").glob("*.py"), *SRC.rglob("*.py")]
     guilty = []
     for file in files:

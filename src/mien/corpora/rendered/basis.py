@@ -30,7 +30,7 @@ MUSCLES = ("minmuscle", "averagemuscle", "maxmuscle")
 WEIGHTS = ("minweight", "averageweight", "maxweight")
 RACES = ("african", "asian", "caucasian")
 REGIONS = ("eyes", "nose", "mouth", "chin", "cheek", "forehead", "ears", "head", "eyebrows", "asym", "neck")
-FORMAT = 1  # of the cached file: raise it when the slice or the arrays change
+FORMAT = 2  # of the cached file: raise it when the slice or the arrays change
 
 DECIMETRES = 0.1
 UNIVERSAL = tuple(product(GENDERS, AGES, MUSCLES, WEIGHTS))

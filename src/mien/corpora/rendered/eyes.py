@@ -7,7 +7,8 @@ import numpy as np
 
 from mien.corpora.rendered.basis import Basis, Floats, Ints
 
-RINGS, SEGMENTS = 40, 40
+RINGS, SEGMENTS = 22, 28
+REACH_DEGREES = 110.0  # how far round the ball is meshed: the rest is never seen
 TEXTURE = (64, 256)  # rows: 0 to 90 degrees from the pupil, columns: round it
 IRIS_DEGREES = 21.5
 LOOK_DEGREES = 30.0  # what an eyeLook action of 1 turns the lids for
@@ -15,9 +16,9 @@ LOOK_DEGREES = 30.0  # what an eyeLook action of 1 turns the lids for
 
 @lru_cache(maxsize=1)
 def _sphere() -> tuple[Floats, Ints, Floats]:
-    """Unit sphere with its pole at -y: vertices (n, 3), triangles (t, 3), texture px per corner (t, 3, 2)."""
+    """Front of a unit sphere with its pole at -y: vertices (n, 3), triangles (t, 3), texture px per corner (t, 3, 2)."""
     # denser towards the pupil
-    polar = np.pi * np.linspace(0, 1, RINGS) ** 1.5
+    polar = np.radians(REACH_DEGREES) * np.linspace(0, 1, RINGS) ** 1.3
     round_ = np.linspace(0, 2 * np.pi, SEGMENTS + 1)
     a, b = np.meshgrid(polar, round_, indexing="ij")
     vertices = np.stack([np.sin(a) * np.cos(b), -np.cos(a), np.sin(a) * np.sin(b)], axis=-1).reshape(-1, 3)
@@ -41,7 +42,7 @@ def paint_iris(colour: Floats, rng: np.random.Generator) -> Floats:
     pupil = 1 - _step(angle - 8.0 * np.float32(rng.uniform(0.8, 1.25)), 0.5)
     iris = iris * (1 - pupil)
     veins = np.clip((angle - 45) / 45, 0, 1)
-    sclera = np.float32([0.66, 0.62, 0.58]) * (1 - veins * np.float32([0.1, 0.35, 0.35]))
+    sclera = np.float32([0.74, 0.70, 0.66]) * (1 - veins * np.float32([0.1, 0.35, 0.35]))
     white = _step(angle - IRIS_DEGREES, 0.5)
     return np.clip(iris * (1 - white) + sclera * white, 0, 1).astype(np.float32) * np.ones(
         (1, columns, 1), np.float32

@@ -9,10 +9,12 @@ from mien.corpora.rendered.atlas import Atlas, make_atlas, vertex_normals
 from mien.corpora.rendered.basis import Basis, Floats, Ints
 from mien.corpora.rendered.facs import actions_of, is_sided
 from mien.corpora.rendered.paint import (
+    AXIS_MM,
     Canvas,
     Skin,
     azimuth_of,
     between_eyes,
+    ears_of,
     hair_thickness,
     make_canvas,
     paint_skin,
@@ -24,6 +26,9 @@ from mien.corpora.rendered.trace import Material, Piece
 
 SKIN, EYE, TEETH, TONGUE, LASHES, LOCKS, THING = range(7)
 """Numbers of the materials, as `Face.materials` lists them; THING is for what a picture puts before the face."""
+
+
+_ENAMEL, _TONGUE, _LASH = (0.85, 0.79, 0.68), (0.42, 0.11, 0.10), (0.012, 0.010, 0.009)  # linear RGB
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class Face:
         self.centre = between_eyes(basis, self.rest)
         self.eye_centres, self.eye_radii = eyes.sockets(basis, self.rest)
         self.skin: Skin = paint_skin(studio.canvas, person)
-        self.static = tilt(studio.relief, self.skin.height)
+        self.tilts = tilt(studio.relief, self.skin.height)
+        self.albedo = self.skin.albedo.copy()
         self.iris = eyes.paint_iris(person.iris, np.random.default_rng([person.seed, person.number, 3]))
         lift = np.zeros(len(self.rest), np.float32)
         lift[studio.skin_vertices] = hair_thickness(studio.mean_mm[studio.skin_vertices], person.hair) / 1000
@@ -72,18 +78,17 @@ class Face:
             for s in (1, -1)
         ]
         depths = line_depths(sides[0], sides[1], self.person.wrinkles)
-        height = self.skin.height[relief.window] + np.tensordot(depths, relief.lines, 1)
-        tilts = self.static.copy()
-        tilts[relief.window] = tilt(relief, height, relief.window)
-        albedo = self.skin.albedo.copy()
+        grooves = np.tensordot(depths, relief.lines, 1)
+        height = self.skin.height[relief.window] + grooves
+        # only the window changes from picture to picture, so the big arrays are written over in place
+        self.tilts[relief.window] = tilt(relief, height, relief.window)
         # a groove is darker than what lies beside it, whatever the light
-        albedo[relief.window] *= np.clip(1 + 0.5 * np.tensordot(depths, relief.lines, 1), 0.55, 1.08)[
-            ..., None
-        ]
+        dark = np.clip(1 + 0.5 * grooves, 0.55, 1.08)[..., None]
+        self.albedo[relief.window] = self.skin.albedo[relief.window] * dark
         return [
-            Material(0.05, 12, 0.35, texture=albedo, relief=tilts),
+            Material(0.05, 12, 0.35, texture=self.albedo, relief=self.tilts),
             Material(0.9, 220, 0.1, texture=self.iris),
-            Material(0.25, 40, 0.2),
+            Material(0.25, 40, 0.2, least_open=0.75),
             Material(0.2, 30, 0.2),
             Material(0.02, 10, 0.0),
             Material(0.10, 18, 0.1),
@@ -107,16 +112,26 @@ class Face:
             self.eye_centres - self.centre, self.eye_radii, gaze
         )
         out.append(Piece(ball, triangles, normals, EYE, corners=corners))
-        parts = (
-            (basis.teeth, TEETH, (0.66, 0.60, 0.50)),
-            (basis.tongue, TONGUE, (0.42, 0.11, 0.10)),
-            (basis.lashes, LASHES, (0.012, 0.010, 0.009)),
-        )
-        for part, material, colour in parts:
+        for part, material, colour in ((basis.teeth, TEETH, _ENAMEL), (basis.tongue, TONGUE, _TONGUE)):
             out.append(plain(vertices, part, material, colour))
+        out.append(plain(self._trimmed(vertices), basis.lashes, LASHES, _LASH))
         if self.curtain is not None:
             out.append(self.curtain)
         return out
+
+    def _trimmed(self, vertices: Floats) -> Floats:
+        """Vertices with the lashes drawn back towards the lids, which lie on the eyeballs."""
+        lashes = np.unique(self.studio.basis.lashes)
+        points = vertices[lashes]
+        side = (points[:, 0] < 0).astype(int)
+        centre = (self.eye_centres - self.centre)[side]
+        out = points - centre
+        away = np.linalg.norm(out, axis=1, keepdims=True)
+        root = 1.03 * self.eye_radii[side, None]
+        short = root + self.person.lashes * (away - root)
+        trimmed = vertices.copy()
+        trimmed[lashes] = centre + out / away * np.minimum(away, short)
+        return trimmed
 
 
 def plain(
@@ -140,27 +155,25 @@ def _curtain(studio: Studio, rest: Floats, centre: Floats, person: Person) -> Pi
     mean = studio.mean_mm[studio.skin_vertices]
     azimuth = azimuth_of(mean)
     opening = rng.uniform(58, 74)
-    angles = np.linspace(opening, 360 - opening, 72)
-    levels = np.linspace(45, -hair.length_mm, 40)
+    angles = np.linspace(opening, 360 - opening, 48)
+    levels = np.linspace(92, -hair.length_mm, 30)
+    scalp = ~ears_of(mean) & (mean[:, 2] > -40)
+    own, azimuth = own[scalp], azimuth[scalp]
+    radii = np.hypot(own[:, 0], own[:, 1] - AXIS_MM)
     bands = []
     for angle in angles:
-        off = np.abs((azimuth - angle + 180) % 360 - 180)
-        near = (off < 9) & (mean[:, 2] > -40)
-        radius = np.hypot(own[:, 0], own[:, 1] - 75)
-        bands.append([max([*radius[near & (np.abs(own[:, 2] - z) < 14)], 60.0]) for z in levels])
+        near = np.abs((azimuth - angle + 180) % 360 - 180) < 10
+        bands.append([max([*radii[near & (np.abs(own[:, 2] - z) < 9)], 20.0]) for z in levels])
     profile = np.maximum.accumulate(np.array(bands), axis=1)
     wave = np.cumsum(rng.normal(0, 0.5, angles.shape))
-    fall = np.clip((45 - levels) / 60, 0, 1)
-    radius = (
-        profile
-        + hair.sides_mm * (0.4 + 0.6 * fall)
-        + (wave[:, None] + 1.5 * np.sin(angles[:, None] * 0.9)) * fall
-    )
+    fall = np.clip((60 - levels) / 60, 0, 1)
+    radius = profile + 0.6 * hair.volume_mm * (1 - fall) + (hair.sides_mm + 8) * fall
+    radius += (wave[:, None] + 1.5 * np.sin(angles[:, None] * 0.9)) * fall
     radius -= np.clip((-levels - 70) / 120, 0, 1) * 12
-    radius = np.where(levels > 38, radius - (levels - 38) * 2.5, radius)
     turn = np.radians(angles)[:, None]
     sheet = np.stack(
-        [radius * np.sin(turn), 75 - radius * np.cos(turn), np.broadcast_to(levels, radius.shape)], axis=-1
+        [radius * np.sin(turn), AXIS_MM - radius * np.cos(turn), np.broadcast_to(levels, radius.shape)],
+        axis=-1,
     )
     grid = np.arange(radius.size).reshape(radius.shape)
     p, q, r, s = grid[:-1, :-1].ravel(), grid[1:, :-1].ravel(), grid[1:, 1:].ravel(), grid[:-1, 1:].ravel()

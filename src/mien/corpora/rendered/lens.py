@@ -6,14 +6,14 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from mien.corpora.rendered.basis import Floats
-from mien.corpora.rendered.shots import Shot
+from mien.corpora.rendered.shots import Shot, muted
 
 
 def backdrop(shot: Shot, px: int, rng: np.random.Generator) -> Floats:
     """What is behind the head, (px, px, 3) linear RGB."""
     plain = np.broadcast_to(shot.backdrop_colour, (px, px, 3)).astype(np.float32)
     x, y = np.meshgrid(np.linspace(-1, 1, px, dtype=np.float32), np.linspace(-1, 1, px, dtype=np.float32))
-    other = (rng.uniform(0.05, 0.9, 3) ** 2).astype(np.float32)
+    other = muted(rng)
     if shot.backdrop == 0:
         return plain * (1 - 0.12 * (x * x + y * y))[..., None]
     if shot.backdrop == 1:  # a wall with a gradient
@@ -46,7 +46,7 @@ def _lights(plain: Floats, other: Floats, px: int, rng: np.random.Generator) -> 
     """Rooms and streets: boxes and discs of any colour, out of focus."""
     canvas = np.ascontiguousarray(plain * np.float32(0.6))
     for _ in range(rng.integers(4, 14)):
-        colour = tuple(float(c) for c in (rng.uniform(0, 1, 3) ** 2 * rng.uniform(0.3, 1.5)))
+        colour = tuple(float(c) for c in muted(rng) * rng.uniform(0.4, 1.8))
         at = tuple(int(v) for v in rng.integers(0, px, 2))
         if rng.random() < 0.5:
             size = rng.integers(px // 16, px // 2, 2)

@@ -12,7 +12,7 @@ Ints = NDArray[np.int32]
 # In the file's decimetres, y up: the chin is at 6.2, the crown at 8.5, the shoulders end near x = 1.9.
 LOWEST, WIDEST = 4.6, 2.3
 _KEPT = ("body", "helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
-_LASHES = tuple(f"helper-{s}-eyelashes-{n}" for s in "lr" for n in (1, 2))
+_LASHES = ("helper-l-eyelashes-2", "helper-r-eyelashes-2")  # of the upper lids
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def _blend(albedo: Floats, mask: Floats, colour: Floats) -> None:
 
 def _tone(canvas: Canvas, person: Person, rng: np.random.Generator) -> Floats:
     shape = canvas.mm.shape[:2]
-    mottle = 0.05 * _noise(rng, shape, 2.5) + 0.035 * _noise(rng, shape, 12) * person.blotches
+    mottle = 0.022 * _noise(rng, shape, 2.5) + 0.03 * _noise(rng, shape, 12) * person.blotches
     red = 0.08 * person.blotches * _noise(rng, shape, 40) + 0.10 * _cheeks(canvas.mm)
     log_red = np.float32([0.25, -0.9, -0.7])
     albedo = person.skin * np.exp(mottle[..., None] + red[..., None] * log_red * (1 - 0.5 * person.melanin))
@@ -206,9 +206,6 @@ def _comb(canvas: Canvas, hair: Hair, albedo: Floats, height: Floats, rng: np.ra
     """Paint the hair and its strands; the line is ragged."""
     mm = canvas.mm
     above = hairness(mm, hair)
-    ragged = above + 2.5 * _noise(rng, above.shape, 3) + 1.5 * _noise(rng, above.shape, 1.2)
-    cover = np.clip(ragged / 5 + 0.3, 0, 1) * (0.28 if hair.style == "bald" else 1.0)
-    cover *= np.arange(above.shape[1]) < 800
     if hair.style == "curly":
         strands = _noise(rng, above.shape, 2.0)
     else:
@@ -221,6 +218,9 @@ def _comb(canvas: Canvas, hair: Hair, albedo: Floats, height: Floats, rng: np.ra
             np.asarray(np.abs(mm[..., 2]) * 2 % 511, np.float32),
             cv2.INTER_LINEAR,
         )
+    ragged = above + 1.6 * _noise(rng, above.shape, 6) + 1.2 * strands
+    cover = np.clip(ragged / 7 + 0.4, 0, 1) * (0.28 if hair.style == "bald" else 1.0)
+    cover *= np.arange(above.shape[1]) < 800
     colour = hair.colour * np.exp(0.35 * np.clip(strands, -2.5, 2.5))[..., None]
     _blend(albedo, cover, colour)
     if hair.style != "bald":

@@ -62,6 +62,7 @@ class Person:
     brows: Brows
     freckles: float  # 0 to 1
     blotches: float
+    lashes: float  # share of their full length
     wrinkles: float  # depth of the lines at rest, and how much expression deepens them
     rest: dict[str, float]  # action units of the resting face
     shirt: Floats
@@ -83,7 +84,7 @@ def draw_person(basis: Basis, seed: int, number: int) -> Person:
     macro |= {"weight": float(np.clip(rng.normal(0.5, 0.16), 0.1, 0.95))}
     macro |= {race: float(share) for race, share in zip(RACES, shares, strict=True)}
     melanin = float(np.clip(shares @ [0.78, 0.28, 0.14] + rng.normal(0, 0.09), 0.0, 1.0))
-    grey = float(np.clip((years - 42) / 30 + rng.normal(0, 0.25), 0, 1))
+    grey = float(np.clip((years - 46) / 22 + rng.normal(0, 0.3), 0, 1)) * (years > 34)
     natural = _natural_hair(melanin, float(shares[2]), rng)
     silver = np.float32([0.42, 0.41, 0.40])
     hair_colour = (natural * (1 - grey) + silver * grey).astype(np.float32)
@@ -103,10 +104,20 @@ def draw_person(basis: Basis, seed: int, number: int) -> Person:
         brows=_brows((natural * (1 - 0.6 * grey) + silver * 0.6 * grey).astype(np.float32), man, rng),
         freckles=float(rng.uniform(0, 1) if melanin < 0.3 and rng.random() < 0.4 else 0),
         blotches=float(rng.uniform(0.2, 1.0)),
+        lashes=float(rng.uniform(0.15, 0.4) if man else rng.uniform(0.35, 0.8)),
         wrinkles=float(np.clip(0.15 + (years - 28) / 45 + rng.normal(0, 0.12), 0.08, 1.3)),
-        rest={str(u): float(rng.uniform(*IDLE[str(u)])) for u in rng.choice(["AU1", "AU4", "AU7", "AU12", "AU15", "AU17", "AU24", "AU25"], 2, replace=False)},
+        rest=_resting(rng),
         shirt=(rng.uniform(0.02, 0.6, 3) ** 1.3).astype(np.float32),
     )  # fmt: skip
+
+
+_REST = ("AU1", "AU4", "AU7", "AU12", "AU15", "AU17", "AU24", "AU25")
+
+
+def _resting(rng: np.random.Generator) -> dict[str, float]:
+    """What a face shows at rest: some look stern, tired or amused when they are not."""
+    units = rng.choice(_REST, rng.integers(0, 3), replace=False)
+    return {str(unit): 0.7 * float(rng.uniform(*IDLE[str(unit)])) for unit in units}
 
 
 def _local(basis: Basis, rng: np.random.Generator) -> dict[str, float]:

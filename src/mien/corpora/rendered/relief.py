@@ -9,7 +9,7 @@ from mien.corpora.rendered.basis import Floats
 from mien.corpora.rendered.paint import Canvas
 
 STEEPEST = 0.9  # of a tilt: beyond it, island borders and pinched texels would shine
-_DEEPEST_MM = 0.55
+_DEEPEST_MM = 0.42
 
 # Lines as points (X, Z) in millimetres on the mean head's left half, their half-width, and the action units that dig
 # them. Lines on the middle are drawn on both halves.

@@ -9,7 +9,8 @@ from mien.corpora.rendered.trace import Light
 
 LAB, WILD = "lab", "wild"
 DISTANCE_M = 1.1
-OCCLUDERS = ("glasses", "sunglasses", "hand", "mask", "strand")
+OCCLUDERS = ("glasses", "sunglasses", "hand", "mask", "scarf", "strand")
+_OFTEN = (0.4, 0.1, 0.15, 0.12, 0.08, 0.15)
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ def lab_shot(rng: np.random.Generator) -> Shot:
     light = Light(
         _unit(-0.45 + rng.normal(0, 0.03), -0.8, 0.55 + rng.normal(0, 0.03)),
         np.float32([0.95, 0.93, 0.90]),
-        0.14,
+        0.07,
         np.float32([0.34, 0.34, 0.35]),
         np.float32([0.17, 0.16, 0.16]),
         np.float32([0.20, 0.20, 0.20]),
     )
     yaw, pitch, roll = (float(x) for x in rng.normal(0, [2.5, 2.0, 1.8]))
     return Shot(
-        LAB, yaw, pitch, roll, shift=_pair(rng, 0.02), half=float(0.155 * np.exp(rng.normal(0, 0.02))),
+        LAB, yaw, pitch, roll, shift=_pair(rng, 0.02), half=float(0.128 * np.exp(rng.normal(0, 0.02))),
         gaze=_pair(rng, 1.5), light=light, backdrop=0, backdrop_colour=np.full(3, 0.36, np.float32), blur_px=0.35,
         noise=0.004, quality=93, exposure=float(np.exp(rng.normal(0, 0.03))), occluder=None,
         stream=int(rng.integers(2**31)),
@@ -69,20 +70,26 @@ def wild_shot(rng: np.random.Generator, occluder_share: float) -> Shot:
     light = Light(
         _unit(side, -rng.uniform(0.45, 1.0), up),
         (key * tint).astype(np.float32),
-        float(rng.uniform(0.03, 0.4)),
+        float(rng.uniform(0.02, 0.15)),
         (around * np.exp(rng.normal(0, 0.12, 3))).astype(np.float32),
         (0.6 * around * np.exp(rng.normal(0, 0.15, 3))).astype(np.float32),
         np.full(3, rng.uniform(0.02, 0.25), np.float32),
     )
-    occluder = str(rng.choice(OCCLUDERS)) if rng.random() < occluder_share else None
+    occluder = str(rng.choice(OCCLUDERS, p=_OFTEN)) if rng.random() < occluder_share else None
     return Shot(
         WILD, yaw, float(np.clip(rng.normal(0, 9), -22, 22)), float(np.clip(rng.normal(0, 8), -22, 22)),
-        shift=_pair(rng, 0.07), half=float(rng.uniform(0.14, 0.20)), gaze=_pair(rng, 5.0), light=light,
-        backdrop=int(rng.integers(1, 6)), backdrop_colour=(rng.uniform(0.05, 0.9, 3) ** 2).astype(np.float32),
+        shift=_pair(rng, 0.07), half=float(rng.uniform(0.115, 0.175)), gaze=_pair(rng, 5.0), light=light,
+        backdrop=int(rng.integers(1, 6)), backdrop_colour=muted(rng),
         blur_px=float(rng.choice([0.35, 0.7, 1.3], p=[0.5, 0.35, 0.15])), noise=float(rng.uniform(0.004, 0.035)),
         quality=int(rng.integers(48, 95)), exposure=float(np.exp(rng.normal(0, 0.22))), occluder=occluder,
         stream=int(rng.integers(2**31)),
     )  # fmt: skip
+
+
+def muted(rng: np.random.Generator) -> Floats:
+    """A colour as walls and clothes have it, linear RGB."""
+    colour = rng.uniform(0.1, 0.9, 3) ** 2
+    return (colour.mean() + rng.uniform(0, 0.7) * (colour - colour.mean())).astype(np.float32)
 
 
 def _pair(rng: np.random.Generator, sigma: float) -> tuple[float, float]:

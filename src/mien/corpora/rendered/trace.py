@@ -5,6 +5,7 @@ World: metres, x to the picture's right, y away from the camera, z up; the camer
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 SAMPLES = 2  # per picture px and axis
+_CREEP = np.float32([1.0, 0.45, 0.3])
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Material:
     gloss: float  # strength of the highlight
     sharpness: float  # exponent of the highlight
     wrap: float  # how far light creeps round into the shade (skin)
+    least_open: float = 0.0  # of the light from everywhere that reaches it even in a cavity (teeth)
     texture: Floats | None = None  # (H, W, 3) linear RGB
     relief: Floats | None = None  # (H, W, 3) added to the normal, in the piece's own axes
 
@@ -60,26 +63,37 @@ def project(points: Floats, px: int, half: float) -> Floats:
     return (np.stack([x, y], axis=1) * (px / 2) + (px / 2 - 0.5)).astype(np.float32)
 
 
-@lru_cache(maxsize=4)
-def _rays(px: int, half: float) -> Floats:
-    """Unit directions (px * px * SAMPLES ** 2, 3), row by row."""
+@lru_cache(maxsize=2)
+def _grid(px: int) -> Floats:
+    """Directions (px * px * SAMPLES ** 2, 3) of a camera with a field of view of 90 degrees, row by row; y is 1."""
     n = px * SAMPLES
-    u = ((np.arange(n) + 0.5) / n * 2 - 1) * half
+    u = (np.arange(n) + 0.5) / n * 2 - 1
     x, z = np.meshgrid(u, -u)
-    d = np.stack([x, np.ones_like(x), z], axis=-1).reshape(-1, 3)
-    return np.ascontiguousarray(d / np.linalg.norm(d, axis=1, keepdims=True), np.float32)
+    return np.stack([x, np.ones_like(x), z], axis=-1).reshape(-1, 3).astype(np.float32)
 
 
-def _cast(
-    scene: rtcore_scene.EmbreeScene, origins: Floats, directions: Floats, far: float = 1e37
-) -> dict[str, NDArray]:
-    return scene.run(origins, directions, dists=np.full(len(origins), far, np.float32), output=1)
+_FAR = 1e37
+
+
+def _first_hits(scene: rtcore_scene.EmbreeScene, directions: Floats) -> dict[str, NDArray[Any]]:
+    """What rays from the camera meet first."""
+    far = np.full(len(directions), _FAR, np.float32)
+    found: dict[str, NDArray[Any]] = scene.run(np.zeros_like(directions), directions, dists=far, output=1)
+    return found
+
+
+def _free(
+    scene: rtcore_scene.EmbreeScene, origins: Floats, directions: Floats, reach: float = _FAR
+) -> NDArray[np.bool_]:
+    """Which rays nothing blocks within `reach`, (N,)."""
+    far = np.full(len(origins), reach, np.float32)
+    return np.asarray(scene.run(origins, directions, dists=far, query="OCCLUDED") != 0)
 
 
 @lru_cache(maxsize=1)
 def _dome() -> Floats:
-    """Cosine-weighted directions about +z, (24, 3), evenly spread (Fibonacci)."""
-    n = 24
+    """Cosine-weighted directions about +z, (16, 3), evenly spread (Fibonacci)."""
+    n = 16
     k = np.arange(n) + 0.5
     angle, out = k * 2.399963, np.sqrt(k / n)
     return np.stack([out * np.cos(angle), out * np.sin(angle), np.sqrt(1 - out**2)], axis=1).astype(
@@ -96,8 +110,20 @@ def openness(scene: rtcore_scene.EmbreeScene, points: Floats, normals: Floats, r
     dome = _dome()
     d = dome[:, 0, None, None] * x + dome[:, 1, None, None] * y + dome[:, 2, None, None] * z
     o = np.broadcast_to(points + 4e-4 * z, d.shape)
-    hits = _cast(scene, o.reshape(-1, 3).astype(np.float32), d.reshape(-1, 3).astype(np.float32), reach)
-    return 1 - (hits["primID"].reshape(len(dome), -1) >= 0).mean(axis=0, dtype=np.float32)
+    free = _free(scene, o.reshape(-1, 3).astype(np.float32), d.reshape(-1, 3).astype(np.float32), reach)
+    return np.asarray(free.reshape(len(dome), -1).mean(axis=0, dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """What N camera rays met."""
+
+    points: Floats  # (N, 3)
+    towards_eye: Floats  # (N, 3) unit
+    normal: Floats  # (N, 3) unit
+    open: Floats  # (N, 1)
+    albedo: Floats  # (N, 3)
+    finish: Floats  # (N, 3): gloss, sharpness, wrap
 
 
 def render(
@@ -113,70 +139,93 @@ def render(
 
     `turn`: rotation from the axes in which the materials' relief is given to the world.
     """
-    corners = [p.vertices[p.triangles] for p in pieces]
     scene = rtcore_scene.EmbreeScene()
-    TriangleMesh(scene, np.ascontiguousarray(np.concatenate(corners), np.float32))
-    directions = _rays(px, half)
-    hits = _cast(scene, np.zeros_like(directions), directions)
+    TriangleMesh(scene, np.concatenate([p.vertices[p.triangles] for p in pieces]))
+    box = _box(pieces, px * SAMPLES, half)
+    inside = _grid(px).reshape(px * SAMPLES, -1, 3)[box]
+    directions = np.ascontiguousarray(inside.reshape(-1, 3) * np.float32([half, 1, half]))
+    hits = _first_hits(scene, directions)
     hit = np.flatnonzero(hits["primID"] >= 0)
-    first = np.cumsum([0] + [len(p.triangles) for p in pieces])
-    triangle = hits["primID"][hit]
-    u, v = hits["u"][hit, None], hits["v"][hit, None]
-    weights = (1 - u - v, u, v)
-    facing, open_, albedo, gloss, sharp, wrap = _surfaces(
-        pieces, materials, scene, first, triangle, weights, turn
-    )
-    d = directions[hit]
-    points = d * hits["tfar"][hit, None]
-    colour = _shade(scene, light, rng, points, d, facing, open_, albedo, gloss, sharp, wrap)
-    n = px * SAMPLES
-    full = np.zeros((n * n, 4), np.float32)
-    full[hit, :3] = colour
-    full[hit, 3] = 1
-    small = cv2.resize(full.reshape(n, n, 4), (px, px), interpolation=cv2.INTER_AREA)
+    met = {
+        name: np.take(values, hit) for name, values in hits.items() if name in ("primID", "u", "v", "tfar")
+    }
+    points = np.take(directions, hit, axis=0) * met["tfar"][:, None]
+    seen = _surfaces(pieces, materials, scene, met, points, turn)
+    shaded = np.ones((len(hit), 4), np.float32)
+    shaded[:, :3] = _shade(scene, light, rng, seen)
+    patch = np.zeros((len(directions), 4), np.float32)
+    patch[hit] = shaded
+    full = np.zeros((px * SAMPLES, px * SAMPLES, 4), np.float32)
+    full[box] = patch.reshape(*inside.shape[:2], 4)
+    small = cv2.resize(full, (px, px), interpolation=cv2.INTER_AREA)
     return small[..., :3], small[..., 3]
+
+
+def _box(pieces: list[Piece], n: int, half: float) -> tuple[slice, slice]:
+    """Rows and columns of the n x n samples that the pieces can cover."""
+    at = project(np.concatenate([p.vertices for p in pieces]), n, half)
+    low = np.clip(np.floor(at.min(axis=0)), 0, n - 1).astype(int)
+    high = np.clip(np.ceil(at.max(axis=0)) + 1, 1, n).astype(int)
+    return slice(low[1], high[1]), slice(low[0], high[0])
 
 
 def _surfaces(
     pieces: list[Piece],
     materials: list[Material],
     scene: rtcore_scene.EmbreeScene,
-    first: NDArray[np.int64],
-    triangle: Ints,
-    weights: tuple[Floats, Floats, Floats],
+    met: dict[str, NDArray[Any]],
+    points: Floats,
     turn: Floats,
-) -> tuple[Floats, ...]:
-    """Per hit: normal (N, 3), openness (N, 1), albedo (N, 3), gloss, sharpness and wrap (N, 1)."""
-    count = len(triangle)
-    normal, albedo = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
-    open_, gloss, sharp, wrap = (np.empty((count, 1), np.float32) for _ in range(4))
-    for number, piece in enumerate(pieces):
-        own = np.flatnonzero((triangle >= first[number]) & (triangle < first[number + 1]))
+) -> _Hits:
+    count = len(points)
+    normal, albedo, finish = (np.empty((count, 3), np.float32) for _ in range(3))
+    open_ = np.empty((count, 1), np.float32)
+    first = 0
+    for piece in pieces:
+        own = np.flatnonzero((met["primID"] >= first) & (met["primID"] < first + len(piece.triangles)))
+        which = met["primID"][own] - first
+        first += len(piece.triangles)
         if not len(own):
             continue
-        which = triangle[own] - first[number]
-        at = piece.triangles[which]
-        w = [x[own] for x in weights]
-        seen = np.zeros(len(piece.vertices), bool)
-        seen[at] = True
-        opens = np.zeros(len(piece.vertices), np.float32)
-        opens[seen] = openness(scene, piece.vertices[seen], piece.normals[seen])
         material = materials[piece.material]
-        packed = np.concatenate([piece.normals, opens[:, None]], axis=1)
-        mixed = packed[at[:, 0]] * w[0] + packed[at[:, 1]] * w[1] + packed[at[:, 2]] * w[2]
-        if piece.corners is not None and material.texture is not None:
-            c = piece.corners[which]
-            place = c[:, 0] * w[0] + c[:, 1] * w[1] + c[:, 2] * w[2]
+        values = _between(_corner_table(piece, scene, which), which, met["u"][own], met["v"][own])
+        tilted, place = values[:, :3], values[:, 4:]
+        if material.texture is not None:
             albedo[own] = sample(material.texture, place)
             if material.relief is not None:
-                mixed[:, :3] += sample(material.relief, place) @ turn.T
-        elif piece.colours is not None:
-            k = piece.colours
-            albedo[own] = k[at[:, 0]] * w[0] + k[at[:, 1]] * w[1] + k[at[:, 2]] * w[2]
-        normal[own], open_[own] = mixed[:, :3], mixed[:, 3:]
-        gloss[own], sharp[own], wrap[own] = material.gloss, material.sharpness, material.wrap
-    normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal))[:, None], 1e-9)
-    return normal, open_, albedo, gloss, sharp, wrap
+                tilted = tilted + sample(material.relief, place) @ turn.T
+        else:
+            albedo[own] = place
+        normal[own], open_[own] = tilted, np.maximum(values[:, 3:4], material.least_open)
+        finish[own] = (material.gloss, material.sharpness, material.wrap)
+    return _Hits(points, -_unit(points), _unit(normal), open_, albedo, finish)
+
+
+def _corner_table(piece: Piece, scene: rtcore_scene.EmbreeScene, which: Ints) -> Floats:
+    """Per triangle and corner: normal, openness, and texture px or colour, (T, 3, 6 or 7)."""
+    used = np.zeros(len(piece.triangles), bool)
+    used[which] = True
+    seen = np.unique(piece.triangles[used])
+    opens = np.zeros((len(piece.vertices), 1), np.float32)
+    opens[seen, 0] = openness(scene, piece.vertices[seen], piece.normals[seen])
+    parts = [piece.normals[piece.triangles], opens[piece.triangles]]
+    if piece.corners is not None:
+        parts.append(piece.corners)
+    elif piece.colours is not None:
+        parts.append(piece.colours[piece.triangles])
+    return np.concatenate(parts, axis=2)
+
+
+def _between(table: Floats, which: Ints, u: Floats, v: Floats) -> Floats:
+    """Values at barycentric (u, v) of triangles `which` of a table (T, 3, K) -> (N, K)."""
+    rows = np.take(table, which, axis=0)
+    base = rows[:, 0]
+    return np.asarray(base + (rows[:, 1] - base) * u[:, None] + (rows[:, 2] - base) * v[:, None], np.float32)
+
+
+def _unit(v: Floats) -> Floats:
+    length = np.sqrt(np.einsum("ij,ij->i", v, v))
+    return v / np.maximum(length, 1e-9)[:, None]
 
 
 def sample(texture: Floats, place: Floats) -> Floats:
@@ -190,34 +239,22 @@ def sample(texture: Floats, place: Floats) -> Floats:
     return out.reshape(rows * width, -1)[: len(place)]
 
 
-def _shade(
-    scene: rtcore_scene.EmbreeScene,
-    light: Light,
-    rng: np.random.Generator,
-    points: Floats,
-    d: Floats,
-    normal: Floats,
-    open_: Floats,
-    albedo: Floats,
-    gloss: Floats,
-    sharp: Floats,
-    wrap: Floats,
-) -> Floats:
-    """Key light with a jittered shadow ray, hemisphere light dimmed by openness, a fill from the camera, a highlight."""
-    count = len(points)
-    towards = light.towards + light.radius * (rng.random((count, 3), np.float32) - np.float32(0.5)) * 2
-    hits = _cast(scene, points + normal * np.float32(8e-4), np.ascontiguousarray(towards, np.float32))
-    lit = (hits["primID"] < 0)[:, None].astype(np.float32)
+def _shade(scene: rtcore_scene.EmbreeScene, light: Light, rng: np.random.Generator, seen: _Hits) -> Floats:
+    """Key light with a jittered shadow ray, hemisphere light dimmed by openness, a fill from the camera, a gloss."""
+    normal = seen.normal
+    gloss, sharp, wrap = (seen.finish[:, k, None] for k in range(3))
+    towards = light.towards + light.radius * (rng.random(normal.shape, np.float32) * 2 - 1)
     cosine = normal @ light.towards[:, None]
     # light that creeps under the skin reddens the edge of the shade
-    bleed = np.clip(cosine + wrap * np.float32([1.0, 0.45, 0.3]), 0, None) / (
-        1 + wrap * np.float32([1.0, 0.45, 0.3])
-    )
+    creep = wrap * _CREEP
+    bleed = np.maximum(cosine + creep, 0) / (1 + creep)
+    away = np.flatnonzero(cosine[:, 0] > -0.4)
+    lit = np.zeros((len(normal), 1), np.float32)
+    start = np.take(seen.points + normal * np.float32(8e-4), away, axis=0)
+    lit[away, 0] = _free(scene, start, np.take(towards, away, axis=0))
+    facing = np.maximum(np.einsum("ij,ij->i", normal, seen.towards_eye), 0)[:, None]
     height = normal[:, 2:] * np.float32(0.5) + np.float32(0.5)
-    facing = np.clip(-np.einsum("ij,ij->i", normal, d), 0, 1)[:, None]
-    ambient = (light.ground + (light.sky - light.ground) * height) * open_
-    colour = albedo * (bleed * lit * light.colour + ambient + light.fill * facing * open_)
-    half = light.towards - d
-    half /= np.sqrt(np.einsum("ij,ij->i", half, half))[:, None]
-    shine = np.clip(np.einsum("ij,ij->i", normal, half), 0, 1)[:, None] ** sharp * gloss * lit
-    return colour + shine * light.colour
+    around = (light.ground + (light.sky - light.ground) * height + light.fill * facing) * seen.open
+    half = _unit(light.towards + seen.towards_eye)
+    shine = np.maximum(np.einsum("ij,ij->i", normal, half), 0)[:, None] ** sharp * gloss * lit
+    return seen.albedo * (bleed * lit * light.colour + around) + shine * light.colour

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mien.config import MienError
 from mien.manifest.expressions import classes_of
-from mien.manifest.tables import read_table, write_table
+from mien.manifest.tables import read_table, whole
 
 INDEX_FILE, COUNTS_FILE = "index.parquet", "counts.json"
 _ABOUT = b"mien"
@@ -132,7 +133,8 @@ class Index:
 def write_index(index: Index) -> None:
     """Write `index.folder/index.parquet`, whole or not at all; byte-identical for equal rows."""
     about = json.dumps(vars(index.about), sort_keys=True).encode()
-    write_table(index.table, index.folder / INDEX_FILE, INDEX.with_metadata({_ABOUT: about}))
+    with whole(index.folder / INDEX_FILE) as scratch:
+        pq.write_table(index.table.cast(INDEX.with_metadata({_ABOUT: about})), scratch, compression="zstd")
 
 
 def read_index(folder: Path) -> Index:
@@ -140,10 +142,9 @@ def read_index(folder: Path) -> Index:
     path = Path(folder) / INDEX_FILE
     table = read_table(path, INDEX)
     try:
-        about = About(**json.loads((table.schema.metadata or {})[_ABOUT]))
-        table = table.select(INDEX.names).cast(INDEX).combine_chunks()
+        about = About(**json.loads(pq.read_metadata(path).metadata[_ABOUT]))
     except (KeyError, ValueError, TypeError) as error:
         raise MienError(f"{path} is no index of shards; delete the folder and run `dvc repro`.") from error
     if table.num_rows == 0:
         raise MienError(f"{path} is empty; look into {COUNTS_FILE} beside it for why rows were rejected.")
-    return Index(folder=Path(folder), table=table, about=about)
+    return Index(folder=Path(folder), table=table.combine_chunks(), about=about)

@@ -18,7 +18,7 @@ from mien.shards.decoding import decoded
 from mien.shards.index import Index, read_index
 from mien.shards.selection import Selection
 from mien.shards.streams import Stream, check_address
-from mien.shards.tars import HEADER_BYTES, check_header, cut_off
+from mien.shards.tars import HEADER_BYTES, check_header, cut_off, tar_ends
 
 _WINDOW = 4096  # faces shuffled among each other; of a rank's own, as many encoded crops are in memory
 
@@ -62,6 +62,7 @@ class StreamingReader:
         self._tar_of = numbers[self._selection.rows].astype(np.int64)
         self._offsets = self._index.column("offset")[self._selection.rows]
         self._sizes = self._index.column("size")[self._selection.rows]
+        self._ends = tar_ends(self._index, numbers)
         self.labels = self._selection.labels
 
     def __len__(self) -> int:
@@ -123,6 +124,8 @@ class StreamingReader:
         for number, group in groupby(reading.tolist(), key=lambda position: int(self._tar_of[position])):
             name = str(self._names[number])
             with closing(Stream(self._address, name)) as stream:
+                if stream.length is not None and stream.length < self._ends[number]:
+                    raise cut_off(self._index, name, stream.length)
                 for position in group:
                     size = HEADER_BYTES + int(self._sizes[position])
                     data = stream.take(int(self._offsets[position]) - HEADER_BYTES, size)

@@ -1,8 +1,9 @@
 """A tar as a stream of bytes: from a folder, or over the network by WebDataset's opener."""
 
+import contextlib
 import os
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 from urllib.parse import urlsplit
 
 from mien.config import MienError
@@ -23,40 +24,45 @@ def check_address(address: str) -> None:
 
 
 class Stream:
-    """One tar read forwards. `at` is how many bytes lie behind."""
+    """One tar read forwards. `at`: bytes that lie behind; `length`: of the whole, None over the network."""
 
     def __init__(self, address: str, name: str) -> None:
         self.name, self.at = f"{address}/{name}", 0
-        self._local = not urlsplit(address).scheme
+        self._file: IO[bytes]
+        self.length: int | None = None
         try:
-            self._file = self._open()
-            self._length = os.fstat(self._file.fileno()).st_size if self._local else 0
+            if urlsplit(address).scheme:
+                from webdataset.gopen import gopen  # slow to import, and only remote shards need it
+
+                self._file = gopen(self.name, bufsize=_BUFFER_BYTES)
+            else:
+                self._file = Path(self.name).open("rb", buffering=_BUFFER_BYTES)  # noqa: SIM115 - see close
+                self.length = os.fstat(self._file.fileno()).st_size
         except OSError as error:
-            raise MienError(f"{self.name} cannot be opened: {error}.") from error
+            raise MienError(f"{self.name} cannot be opened: {error.strerror or error}.") from error
 
     def take(self, begin: int, size: int) -> bytes:
-        """`size` bytes from `begin` on, which lies ahead; fewer where the stream ends."""
-        try:
-            if self._local:
-                self.at = self._file.seek(min(begin, self._length))
-            while self.at < begin:
-                skipped = len(self._file.read(min(begin - self.at, _BUFFER_BYTES)))
-                self.at += skipped
-                if not skipped:
-                    return b""
-            data = self._file.read(size)
-        except OSError as error:
-            raise MienError(f"{self.name} cannot be read after {self.at} bytes: {error}.") from error
-        self.at += len(data)
-        return data
+        """`size` bytes from `begin` on, which lies ahead; fewer where the stream ends or breaks off."""
+        if self.length is not None:
+            self.at = self._file.seek(min(begin, self.length))
+        while self.at < begin:
+            if not self._read(min(begin - self.at, _BUFFER_BYTES)):
+                return b""
+        return self._read(size)
 
     def close(self) -> None:
         """Let go of the file or connection."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # the downloader's complaint; what lacked was noticed in reading
+            self._file.close()
 
-    def _open(self) -> IO[bytes]:
-        if self._local:
-            return Path(self.name).open("rb", buffering=_BUFFER_BYTES)
-        from webdataset.gopen import gopen  # takes seconds to import, and only remote shards need it
-
-        return cast(IO[bytes], gopen(self.name, bufsize=_BUFFER_BYTES))
+    def _read(self, size: int) -> bytes:
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            if self.length is not None:
+                raise MienError(f"{self.name} cannot be read: {error.strerror}.") from error
+            data = b""  # the downloader failed
+        if self.at == 0 and not data:
+            raise MienError(f"{self.name} gives no bytes; is it there, and may it be read?")
+        self.at += len(data)
+        return data

@@ -32,10 +32,8 @@ class Tars:
         self._paths = [index.folder / name for name in names]
         self._handles: list[int | None] = [None] * len(names)
         self._lock = threading.Lock()
-        ends = index.column("json_offset") + index.column("json_size")
-        for number, path in enumerate(self._paths):
-            size = _size(path)
-            if size < ends[self._numbers == number].max():
+        for path, end in zip(self._paths, tar_ends(index, self._numbers), strict=True):
+            if (size := _size(path)) < end:
                 raise cut_off(index, path.name, size)
 
     def read(self, row: int) -> memoryview:
@@ -44,7 +42,7 @@ class Tars:
         offset, size = int(self._offsets[row]), int(self._sizes[row])
         data = os.pread(handle, size + HEADER_BYTES, offset - HEADER_BYTES)
         if len(data) != size + HEADER_BYTES:
-            raise cut_off(self._index, self.shard(row), offset - HEADER_BYTES + len(data))
+            raise cut_off(self._index, self.shard(row), os.fstat(handle).st_size)
         check_header(data, self._keys[row], self.shard(row))
         return memoryview(data)[HEADER_BYTES:]
 
@@ -79,6 +77,13 @@ def check_header(header: bytes | memoryview, key: str, shard: str) -> None:
         raise MienError(
             f"{shard} does not hold {key} where the index says; delete the folder and run `dvc repro`."
         )
+
+
+def tar_ends(index: Index, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Least sizes of the tars, given the number of each row's tar."""
+    ends = np.zeros(int(numbers.max()) + 1, dtype=np.int64)
+    np.maximum.at(ends, numbers, index.column("json_offset") + index.column("json_size"))
+    return ends
 
 
 def cut_off(index: Index, shard: str, size: int) -> MienError:

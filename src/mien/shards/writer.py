@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.progress import track
 
 from mien.config import MienError
 from mien.config.shard import Shard
 from mien.manifest.pictures import Reject, decode
-from mien.manifest.tables import whole, write_table
+from mien.manifest.tables import read_table, whole, write_table
 from mien.shards.duplicates import hashes, near_duplicates, refuse_leaks, thumbnail
 from mien.shards.folds import grouped, make_folds
 from mien.shards.gather import Gathered, crops, gather
@@ -150,8 +149,8 @@ def _standing(task: _Task, gathered: Gathered, texts: list[bytes]) -> pa.Table |
     """The rows of a tar that an earlier call finished, if it holds these very crops and texts."""
     if not (task.path.is_file() and task.rows_path.is_file()):
         return None
-    table = pq.read_table(task.rows_path)
-    if table.schema != _PART or table["json_sha256"].to_pylist() != [_sha256(text) for text in texts]:
+    table = read_table(task.rows_path, _PART)
+    if table["json_sha256"].to_pylist() != [_sha256(text) for text in texts]:
         return None
     with task.path.open("rb") as tar:
         for row, crop in zip(table.to_pylist(), crops(gathered, task.first, task.last), strict=True):

@@ -1,0 +1,137 @@
+import cv2
+import imagehash
+import numpy as np
+import pytest
+from painted import SMALL, jpeg, people, picture, png
+from PIL import Image
+
+from mien.config import MienError
+from mien.shards import duplicates
+from mien.shards.duplicates import candidates, correlations, hashes, refuse_leaks, thumbnail
+from mien.shards.folds import Split, split_fold
+from mien.shards.writer import write_shards
+
+
+def bits_apart(a: int, b: int) -> int:
+    return (a ^ b).bit_count()
+
+
+def decoded(data: bytes) -> np.ndarray:
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def test_hashes_are_those_of_imagehash():
+    for seed in range(30):
+        thumb = thumbnail(picture(seed, 112))
+        theirs = imagehash.phash(Image.fromarray(thumb), hash_size=8, highfreq_factor=4)  # 32 px already
+        ours = int.from_bytes(np.packbits(theirs.hash).tobytes(), "big")
+        assert bits_apart(hashes(thumb)[0], ours) == 0
+
+
+def test_the_mirrored_hash_is_the_hash_of_the_mirror_image():
+    for seed in range(30):
+        thumb = thumbnail(picture(seed))
+        assert hashes(thumb) == hashes(np.ascontiguousarray(thumb[:, ::-1]))[::-1]
+
+
+def test_candidates_are_what_a_slow_loop_finds():
+    random = np.random.default_rng(0)
+    plain = random.integers(0, 2**64, 300, dtype=np.uint64)
+    mirrored = random.integers(0, 2**64, 300, dtype=np.uint64)
+    plain[250:] = plain[:50] ^ (np.uint64(1) << random.integers(0, 64, 50).astype(np.uint64))
+    mirrored[200:230] = plain[40:70]
+    differ = random.integers(-1, 40, 300)
+    found = candidates(plain, mirrored, 2, differ)
+    slow = set()
+    for i in range(300):
+        for j in range(i + 1, 300):
+            if differ[i] == differ[j] or differ[i] < 0 or differ[j] < 0:
+                continue
+            if bits_apart(int(plain[i]), int(plain[j])) <= 2:
+                slow.add((i, j, False))
+            if (
+                min(bits_apart(int(plain[i]), int(mirrored[j])), bits_apart(int(mirrored[i]), int(plain[j])))
+                <= 2
+            ):
+                slow.add((i, j, True))
+    assert set(zip(found.first.tolist(), found.second.tolist(), found.mirrored.tolist(), strict=True)) == slow
+    assert len({m for _, _, m in slow}) == 2
+
+
+def test_correlations_by_hand():
+    ramp = np.tile(np.arange(32, dtype=np.uint8), (32, 1))
+    flat = np.full((32, 32), 7, dtype=np.uint8)
+    left = np.stack([ramp, ramp, ramp, flat, flat])
+    right = np.stack([ramp * 2 + 5, 31 - ramp, ramp.T, flat, ramp])
+    np.testing.assert_allclose(correlations(left, right), [1, -1, 0, 1, 0], atol=1e-12)
+
+
+COPIES = {
+    "the same file": lambda p: jpeg(p),
+    "re-encoded": lambda p: jpeg(p, quality=55),
+    "mirrored": lambda p: jpeg(p[:, ::-1]),
+    "mirrored and re-encoded": lambda p: png(decoded(jpeg(p[:, ::-1], quality=60))),
+    "brighter": lambda p: jpeg(np.clip(p * 0.8 + 25, 0, 255).astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_planted_copy_under_another_name_stops_the_build(tmp_path, how):
+    corpus = people()
+    corpus.add("planted", COPIES[how](picture(8)), expression="sad", subject="somebody-else")  # p002-0
+    with pytest.raises(MienError, match=r"p002-0 and planted are .* stand in two parts of a fold"):
+        write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
+    assert not (tmp_path / "out" / "index.parquet").exists()
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_of_a_person_under_the_same_name_is_fine(tmp_path, how):
+    corpus = people()
+    corpus.add("planted", COPIES[how](picture(8)), expression="sad", subject="p002")
+    assert (
+        len(write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL))
+        == 49
+    )
+
+
+def test_the_same_photograph_cropped_elsewhere_stops_the_build(tmp_path):
+    corpus = people()
+    corpus.add("planted", jpeg(picture(77)), subject="somebody-else", sha256=corpus.pictures[8]["sha256"])
+    with pytest.raises(MienError, match="p002-0 and planted are the same file"):
+        write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
+
+
+def test_by_picture_allows_it_by_name(tmp_path):
+    corpus = people()
+    corpus.add("planted", jpeg(picture(8)), subject="somebody-else")
+    params = SMALL.model_copy(update={"by": "picture"})
+    index = write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=params)
+    refuse_leaks(index, split_fold(index, 0, 0.2, 0))
+    assert index.shares_people
+
+
+def test_a_person_moved_into_two_parts_is_caught(index):
+    split = split_fold(index, 1, 0.25, 0)
+    refuse_leaks(index, split)
+    leaking = Split(
+        train=split.train[1:], validation=split.validation, test=np.append(split.test, split.train[0])
+    )
+    with pytest.raises(MienError, match=r"p\d+-\d and p\d+-\d are the same person"):
+        refuse_leaks(index, leaking)
+
+
+def test_a_copy_is_no_leak_while_it_stands_in_no_part_or_in_the_same(tmp_path):
+    corpus = people()
+    corpus.add("planted", jpeg(picture(8), quality=60), expression="sad")  # of nobody known: goes with p002
+    index = write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
+    assert index.group[48] == index.group[8]
+    refuse_leaks(index)
+    rest = np.setdiff1d(np.arange(48), [8, 9, 10, 11])
+    refuse_leaks(index, Split(train=rest[:20], validation=rest[20:24], test=np.append(rest[24:], 48)))
+    with pytest.raises(MienError, match="p002-0 and planted are copies of one photograph"):
+        refuse_leaks(index, Split(train=np.arange(24), validation=np.arange(24, 28), test=np.arange(28, 49)))
+
+
+def test_thumbnails_are_made_of_candidates_only(index, monkeypatch):
+    monkeypatch.setattr(duplicates, "_thumbnails", lambda *_: pytest.fail("nothing here is alike"))
+    refuse_leaks(index)

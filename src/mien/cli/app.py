@@ -145,12 +145,16 @@ def report() -> None:
 @app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI over this checkout's runs, on loopback. Example: `mien ui --port 5001`"""
-    from mien.tracking import store
+    from mien.tracking.server import ARTIFACTS, tracking_uri
 
-    uri, artifacts = store.local_store(_root())
-    uri = os.environ.get("MLFLOW_TRACKING_URI", uri)
+    root = _root()
+    uri = tracking_uri(root)
+    if uri.startswith(("http://", "https://")):
+        raise MienError(f"MLFLOW_TRACKING_URI is a server already: open {uri} in a browser.")
+    # without its job runner the server needs half a gigabyte instead of two
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    words = ["-m", "mlflow", "server", "--backend-store-uri", uri, "--artifacts-destination", artifacts]
+    words = ["-m", "mlflow", "server", "--backend-store-uri", uri]
+    words += ["--artifacts-destination", (root / ARTIFACTS).as_uri()]
     words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.execve(sys.executable, [sys.executable, *words], environment)
 

@@ -61,7 +61,8 @@ def fake_dvc(tmp_path: Path, stages: int) -> subprocess.Popen[bytes]:
     script.write_text(
         "import subprocess, sys, time\n"
         f"for k in range({stages}):\n"
-        f"    subprocess.run([sys.executable, {str(stage)!r}, {str(tmp_path)!r} + f'/{{k}}.json', '0'], check=True)\n"
+        f"    out = {str(tmp_path)!r} + f'/{{k}}.json'\n"
+        f"    subprocess.run([sys.executable, {str(stage)!r}, out, '0'], check=True)\n"
         "time.sleep(60)\n"
     )
     return subprocess.Popen([sys.executable, str(script), "repro"], env=clean_environment())

@@ -60,7 +60,7 @@ def decode_crop(data: bytes) -> Picture:
 
 
 def place_landmarks(name: str, manifest: Path, aligned: Path, into: Path, params: Params) -> None:
-    """Write `points.parquet` and `landmarks.json`. MienError: no weights, no given points, or too many rejects."""
+    """Write `points.parquet` and `landmarks.json`. MienError: no weights, no points, or too many rejects."""
     settings = params.landmarks
     given = read_table(manifest, MANIFEST, ["key", "points"])
     if settings.model == "given":

@@ -1,9 +1,11 @@
-"""Ray Data maps a worker over blocks of rows; each block becomes one Parquet part, and a killed stage goes on.
+"""Ray Data maps a worker over blocks of rows; each becomes one Parquet part, and a killed stage goes on.
 
-Part k holds what the worker makes of the k-th block, so that parts do not depend on the number of workers or on
-restarts. Finished parts wait in a scratch folder, named by all that shapes them, until the last one is there.
+Part k holds what the worker makes of the k-th block, so that parts do not depend on the number of workers
+or on restarts. Finished parts wait in a scratch folder, named by all that shapes them, until the last one
+is there.
 """
 
+import contextlib
 import hashlib
 import inspect
 import json
@@ -11,8 +13,7 @@ import logging
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
@@ -40,7 +41,8 @@ _PART, _TOTAL = (
 class Worker(Protocol):
     """Made once in each worker process; turns one block into rows of the output, in the block's order."""
 
-    def __call__(self, rows: pa.Table) -> pa.Table: ...
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """The output rows of a block."""
 
 
 def map_blocks(
@@ -55,7 +57,7 @@ def map_blocks(
 ) -> None:
     """Write `into/part-00000.parquet`, ... with one part a block, each checked against `schema`.
 
-    worker: a class or function of an importable module, called once a process as `worker(**settings)`.
+    worker: a class of an importable module, made once a process by `worker(**settings)`.
     settings: plain JSON values. `rows` is what the progress line counts to. MienError: the stage's time is up.
     """
     scratch = _scratch(what, blocks, worker, settings, cluster)
@@ -64,7 +66,10 @@ def map_blocks(
     progress, count = Progress(what), sum(pq.read_metadata(p).num_rows for p in done.values())
     progress(count, rows)
     if open_blocks:
-        with connect(cluster), closing(_map(blocks, open_blocks, worker, settings, cluster)) as results:
+        with (
+            connect(cluster),
+            contextlib.closing(_map(blocks, open_blocks, worker, settings, cluster)) as results,
+        ):
             for part, table in results:
                 write_table(table, scratch / _name(part), schema)
                 count += table.num_rows
@@ -87,8 +92,8 @@ def _map(
     worker: Callable[..., Worker],
     settings: dict[str, Any],
     cluster: Cluster,
-) -> Iterator[tuple[int, pa.Table]]:
-    """Results as they come: (block's number, table). Ray Data runs in a thread, so that time can run out on it."""
+) -> Generator[tuple[int, pa.Table]]:
+    """Results as they come: (block's number, table). Ray Data runs in a thread: time can run out on it."""
     results: queue.Queue[tuple[int, pa.Table] | Exception | None] = queue.Queue(maxsize=4)
     ended = threading.Event()
 
@@ -136,7 +141,8 @@ def _dataset(
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # the stage says itself how far it is
     tables = [blocks[k].append_column(_PART, pa.array([k] * blocks[k].num_rows, pa.int32())) for k in wanted]
-    actors = max(1, min(len(tables), int(ray.cluster_resources().get("CPU", 1))))
+    cpus = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    actors = max(1, min(len(tables), cpus))
     mapped = ray.data.from_arrow(tables).map_batches(
         _Block,
         fn_constructor_args=(worker, settings),
@@ -146,7 +152,8 @@ def _dataset(
         num_cpus=ACTOR_CPUS,
     )
     pending: dict[int, list[pa.Table]] = {}
-    for batch in mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+    batches: Iterator[Any] = iter(mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+    for batch in batches:
         for part in batch.column(_PART).unique().to_pylist():
             piece = batch.filter(pc.equal(batch.column(_PART), part)).drop_columns([_PART])
             pending.setdefault(part, []).append(piece)

@@ -66,7 +66,7 @@ def connect(cluster: Cluster) -> Iterator[None]:
 
 
 def watched() -> psutil.Process:
-    """Whose end is the end of the local Ray: the outermost `dvc repro` or `dvc exp` above, else this process."""
+    """Whose end ends the local Ray: the outermost `dvc repro` or `dvc exp` above, else this process."""
     here = psutil.Process()
     return next((p for p in reversed(here.parents()) if _is_dvc_run(p)), here)
 

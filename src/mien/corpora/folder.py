@@ -1,7 +1,7 @@
 """The user's own photographs: `ROOT/<class>/*.{jpg,png,...}`, classes mapped to expressions by params.yaml.
 
-Every file with a picture's ending becomes a row, with a reason where it cannot be used. The photographs stay where
-they are.
+Every file with a picture's ending becomes a row, with a reason where it cannot be used. The photographs
+stay where they are.
 """
 
 import csv
@@ -79,13 +79,13 @@ def _find(name: str, root: Path, classes: dict[str, str]) -> list[str]:
         log.warning("%s: not understood and left out: %s%s", name, ", ".join(odd[:NAMED]), more)
     if not found:
         raise MienError(
-            f"{root} holds no pictures; corpora.{name}.source must be a folder of class folders with pictures."
+            f"{root} holds no pictures; corpora.{name}.source must hold class folders with pictures."
         )
     return sorted(found)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All that looks like a file, at any depth, hidden names aside; a folder named x.jpg counts as a file that fails."""
+    """All files at any depth, hidden ones aside; a folder named x.jpg counts as a file that fails."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
@@ -129,7 +129,7 @@ def _reject_copies(rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _keys(paths: list[str]) -> dict[str, str]:
-    """A key of [a-z0-9_-] for each path: its own letters, and part of its hash where that is not enough to tell."""
+    """A key of [a-z0-9_-] for each path: its own letters, with part of its hash where these do not tell."""
     slugs = {path: re.sub(r"[^a-z0-9_-]+", "-", path.rsplit(".", 1)[0].lower()).strip("-") for path in paths}
     shared = Counter(slugs.values())
     keys = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,17 +75,17 @@ def cut(picture: Picture, faces: Faces, which: int, settings: Align) -> Aligned:
     transform = similarity(five[None, :2], eye_places(settings))[0]
     crop = warp(picture, transform, settings.crop_px)
     if settings.colour == "grey":
-        crop = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None]
+        crop = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), dtype=np.uint8)[..., None]
     return Aligned(crop, transform, faces.boxes[which], float(faces.scores[which]), five)
 
 
 def eye_places(settings: Align) -> Floats:
-    """Where both eyes (2, 2) lie in a crop, the picture's left one first; 0 is the centre of the first pixel."""
+    """Where both eyes (2, 2) lie in a crop, the picture's left one first; 0 is the first pixel's centre."""
     x = 0.5 + np.array([-0.5, 0.5]) * settings.eye_distance
     return np.stack([x, np.full(2, settings.eye_line)], axis=1) * settings.crop_px - 0.5
 
 
-def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Floats:  # type: ignore[type-arg]
+def similarity(source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]) -> Floats:
     """The least-squares similarities (N, 2, 3) that take points (N, K, 2) to (K, 2) or (N, K, 2).
 
     Umeyama (1991) in the plane: with points as complex numbers it is a regression with one coefficient.
@@ -98,12 +99,12 @@ def similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -> Fl
     return np.moveaxis(np.array(rows), -1, 0)
 
 
-def to_crop(points: NDArray[np.floating], transform: Floats) -> Floats:  # type: ignore[type-arg]
+def to_crop(points: NDArray[np.floating[Any]], transform: Floats) -> Floats:
     """Points (..., K, 2) from picture px to crop px by transforms (..., 2, 3)."""
     return np.asarray(points @ np.swapaxes(transform[..., :2], -1, -2) + transform[..., None, :, 2])
 
 
-def to_picture(points: NDArray[np.floating], transform: Floats) -> Floats:  # type: ignore[type-arg]
+def to_picture(points: NDArray[np.floating[Any]], transform: Floats) -> Floats:
     """Points (..., K, 2) from crop px back to picture px."""
     inverse = np.linalg.inv(transform[..., :2])
     return np.asarray((points - transform[..., None, :, 2]) @ np.swapaxes(inverse, -1, -2))
@@ -148,7 +149,7 @@ def _area(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _overlap(boxes: NDArray[np.float32], given: Floats) -> NDArray[np.float32]:
-    """Intersection over union of boxes (K, 4) with one box, plus a trifle for nearness where none overlaps."""
+    """Intersection over union of boxes (K, 4) with one, plus a trifle for nearness where none overlaps."""
     shared = np.minimum(boxes[:, 2:], given[2:]) - np.maximum(boxes[:, :2], given[:2])
     inter = np.prod(np.maximum(shared, 0), axis=1)
     union = _area(boxes) + np.prod(given[2:] - given[:2]) - inter

@@ -1,6 +1,7 @@
 """BlazeFace (Bazarevsky et al., 2019), the short-range network as face-alignment has it.
 
-face-alignment cuts a centre square and drops the key points; here the whole picture is put into the square.
+face-alignment cuts a centre square and drops the key points; here the whole picture is put into the
+square.
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ def _square(picture: Picture) -> Picture:
 
 
 def _faces(picture: Picture, table: NDArray[np.float32]) -> Faces:
-    """From rows of top, left, bottom, right, six points (eyes, nose, mouth, ears) and score, as shares of the side."""
+    """Rows are top, left, bottom, right, points (eyes, nose, mouth, ears), score; in shares of the side."""
     if len(table) == 0:
         return Faces.none()
     side = max(picture.shape[:2])

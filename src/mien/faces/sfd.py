@@ -1,4 +1,4 @@
-"""S3FD (Zhang et al., "S3FD: Single Shot Scale-invariant Face Detector", 2017), the network of face-alignment.
+"""S3FD (Zhang et al., "Single Shot Scale-invariant Face Detector", 2017), the network of face-alignment.
 
 face-alignment decodes boxes one cell at a time in Python; here a batch is decoded at once.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from face_alignment.detection.sfd.net_s3fd import s3fd
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.ops import nms
 
@@ -45,7 +46,7 @@ class Sfd(Detector):
 
 
 def _decode(levels: Sequence[Tensor]) -> Tensor:
-    """Boxes and scores (K, 5) of one picture, overlaps removed, from the network's (class, box) maps by level."""
+    """Boxes and scores (K, 5) of one picture, overlaps removed, from class and box maps by level."""
     tables = []
     for level in range(len(levels) // 2):
         faceness, shifts = levels[2 * level].softmax(dim=0)[1], levels[2 * level + 1]
@@ -69,9 +70,9 @@ def _faces(picture: Picture, table: Tensor) -> Faces:
     return Faces(boxes, scores, np.stack([five_of(predict_68(picture, _as_dlib(box))) for box in boxes]))
 
 
-def _as_dlib(box: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _as_dlib(box: NDArray[np.float32]) -> NDArray[np.float32]:
     """The square from brow to chin that dlib's predictor expects, in a box that reaches up to the hair."""
     left, top, right, bottom = box
     half = (right - left + bottom - top) / 4
     x, y = (left + right) / 2, (top + bottom) / 2 + 0.12 * (bottom - top)
-    return np.array([x - half, y - half, x + half, y + half])
+    return np.array([x - half, y - half, x + half, y + half], np.float32)

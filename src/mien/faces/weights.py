@@ -27,7 +27,7 @@ def weights_path(name: str) -> Path:
 
 
 def weights(name: str) -> Path:
-    """A weight file that is on this disk. MienError says which file to put where; nothing is downloaded here."""
+    """A weight file on this disk. MienError says which file to put where; nothing is downloaded here."""
     path = weights_path(name)
     if not path.is_file():
         raise MienError(

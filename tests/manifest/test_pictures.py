@@ -136,7 +136,7 @@ def test_of_an_animation_the_first_frame_is_read(kind):
 def test_truncated_is_rejected(kind, share):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     data = saved(noise, kind)
-    with pytest.raises(Reject, match="truncated|not a picture"):
+    with pytest.raises(Reject, match=r"truncated|not a picture"):
         decode(data[: int(len(data) * share)])
 
 
@@ -144,7 +144,7 @@ def test_truncated_is_rejected(kind, share):
     "data", [b"not a picture at all", b"\x00" * 4096, b"<html></html>", b"\xff\xd8\xff\xe0JFIF"]
 )
 def test_other_bytes_are_rejected(data):
-    with pytest.raises(Reject, match="not a picture|damaged"):
+    with pytest.raises(Reject, match=r"not a picture|damaged"):
         decode(data)
 
 
@@ -167,7 +167,7 @@ def test_a_bomb_is_rejected_by_its_header():
 @pytest.mark.parametrize("size", [(0, 0), (1, 1), (7, 100), (100, 7)])
 def test_tiny_is_rejected(size):
     data = png_header(*size) if 0 in size else saved(Image.new("RGB", size), "PNG")
-    with pytest.raises(Reject, match="too small|truncated|not a picture"):
+    with pytest.raises(Reject, match=r"too small|truncated|not a picture"):
         decode(data)
 
 
@@ -239,7 +239,7 @@ def test_damaged_bytes_never_crash(seed):
 def test_reading_leaves_no_file_open(tmp_path):
     path = Path(tmp_path / "a.png")
     path.write_bytes(saved(Image.fromarray(scene()), "PNG"))
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         decode(read_bytes(tmp_path, "a.png"))
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

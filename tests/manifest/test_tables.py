@@ -48,15 +48,14 @@ def test_parts_are_read_in_name_order(tmp_path):
 def test_a_block_that_fails_leaves_the_old_file_and_no_scratch(tmp_path):
     path = tmp_path / "x"
     path.write_text("old")
-    with pytest.raises(RuntimeError), whole(path) as scratch:
-        scratch.write_text("half")
-        raise RuntimeError
+    with pytest.raises(ZeroDivisionError), whole(path) as scratch:
+        scratch.write_text(str(1 / 0))
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["x"]
 
 
 def test_missing_damaged_and_foreign_files_are_named(tmp_path):
-    with pytest.raises(MienError, match="none.parquet is missing"):
+    with pytest.raises(MienError, match=r"none.parquet is missing"):
         read_table(tmp_path / "none.parquet", MANIFEST)
     with pytest.raises(MienError, match="is missing"):
         read_table(tmp_path, MANIFEST)
@@ -76,5 +75,5 @@ def test_a_cut_off_file_is_named(tmp_path):
     write_table(table(), tmp_path / "m.parquet", MANIFEST)
     data = (tmp_path / "m.parquet").read_bytes()
     (tmp_path / "m.parquet").write_bytes(data[: len(data) // 2])
-    with pytest.raises(MienError, match="m.parquet is not a readable"):
+    with pytest.raises(MienError, match=r"m.parquet is not a readable"):
         read_table(tmp_path / "m.parquet", MANIFEST)

@@ -1,6 +1,7 @@
 """Pictures as they come, hostile ones included, into upright 8-bit RGB arrays or a reason why not."""
 
 import io
+import stat
 import warnings
 from pathlib import Path
 
@@ -22,10 +23,13 @@ class Reject(Exception):  # noqa: N818 - it is not an error of the program: it b
 def read_bytes(root: Path, path: str, offset: int | None = None, size: int | None = None) -> bytes:
     """Read one picture's bytes: the file `root/path`, or `size` bytes of it from `offset`.
 
-    Reject: unreadable, empty, or larger than MAX_BYTES.
+    Reject: unreadable, not a file (a pipe would be waited for), empty, cut off, or larger than MAX_BYTES.
     """
+    file_path = root / path
     try:
-        with (root / path).open("rb") as file:
+        if not stat.S_ISREG(file_path.stat().st_mode):
+            raise Reject("unreadable: not a file")
+        with file_path.open("rb") as file:
             if offset is not None:
                 file.seek(offset)
             data = file.read(MAX_BYTES + 1 if size is None else size)
@@ -33,6 +37,8 @@ def read_bytes(root: Path, path: str, offset: int | None = None, size: int | Non
         raise Reject(f"unreadable: {error.strerror}") from error
     if not data:
         raise Reject("empty file")
+    if size is not None and len(data) < size:
+        raise Reject(f"truncated: {len(data)} of {size} bytes")
     if len(data) > MAX_BYTES:
         raise Reject(f"larger than {MAX_BYTES >> 20} MiB")
     return data
@@ -65,10 +71,18 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         # 16-bit grey keeps its upper byte; Pillow's own conversion would clip it to white
         deep = np.asarray(image, dtype=np.float64)
-        peak = 65535.0 if deep.max(initial=0.0) > 255 else 255.0
+        peak = _peak(image.mode, float(deep.max(initial=0.0)))
         grey = np.clip(np.rint(deep * (255.0 / peak)), 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.ascontiguousarray(np.asarray(image.convert("RGB")))
+
+
+def _peak(mode: str, highest: float) -> float:
+    """What counts as white: known for 16 bits, else the smallest usual range that holds the highest value."""
+    if mode.startswith("I;16"):
+        return 65535.0
+    ranges = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
+    return next((peak for peak in ranges if highest <= peak), highest)

@@ -87,7 +87,7 @@ def whole(path: Path) -> Iterator[Path]:
 def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
     """Write a table as Parquet under its schema; byte-identical for equal rows."""
     with whole(path) as scratch:
-        # Arrow 25 cannot read a null among lists of a fixed length (apache/arrow issue 35692): without Arrow's
+        # Arrow 25 cannot read a null among lists of a fixed length (apache/arrow issue 35692): without its
         # own schema they come back as lists of any length, and read_table gives them their length again
         pq.write_table(table.cast(schema), scratch, compression="zstd", store_schema=False)
 

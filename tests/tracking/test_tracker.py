@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 from mien.tracking.identity import DataSet, Facts
 from mien.tracking.server import connect, experiment_id
 from mien.tracking.tracker import FinishedCell, Tracker
-from mien.training.reports import Cell, EpochReport
+from mien.training.reports import Cell, CellReport
 from mien.training.storage import Storage
 
 CELLS = (Cell(0, 0), Cell(1, 0))
@@ -35,11 +35,10 @@ def facts(root: Path) -> Facts:
     )
 
 
-def report(cell: Cell, epoch: int) -> EpochReport:
+def report(cell: Cell, epoch: int) -> CellReport:
+    values = {"loss": 1.0 / (epoch + 1), "faces_per_second": 100.0}
     load = {"cpu_utilization_percentage": 50.0}
-    return EpochReport(
-        "demo", cell, "expression", epoch, 3, {"loss": 1.0 / (epoch + 1)}, 100.0, 1e9 + epoch, 1.0, load
-    )
+    return CellReport("demo", cell, "expression", epoch, 3, values, (epoch + 1) / 3, 1e9 + epoch, load)
 
 
 def finished(cell: Cell) -> FinishedCell:
@@ -111,4 +110,4 @@ def test_a_server_that_is_away_costs_nothing_but_time(
     ids = tracker.finish([finished(CELLS[0])])
     assert ids["complete"] is True
     assert steps(client, ids["children"]["fold0-seed0"]) == [0, 1, 2]
-    assert steps(client, ids["children"]["fold0-seed0"], "expression/faces_per_s") == [0, 1, 2]
+    assert steps(client, ids["children"]["fold0-seed0"], "expression/faces_per_second") == [0, 1, 2]

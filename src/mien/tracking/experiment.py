@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mien.evaluation.metrics import count, rates
-from mien.evaluation.predictions import VALIDATION, read_predictions
+from mien.evaluation.predictions import VALIDATION, Predictions, read_predictions
 from mien.tracking.identity import DataSet, Facts
 from mien.tracking.server import connect
 from mien.tracking.tracker import FinishedCell, Tracker
@@ -58,11 +58,12 @@ def finished(kept: Iterable[KeptCell], classes: int) -> list[FinishedCell]:
 
 
 def validation_figures(predictions: Path, classes: int) -> dict[str, float]:
-    """Accuracy and mean accuracy (over classes) of the final weights on a cell's validation part.
+    """Accuracy and mean accuracy (over classes) of the final weights on a cell's validation part."""
+    return figures_of(read_predictions(predictions, classes).of_part(VALIDATION), classes)
 
-    Empty when that part has no face with a label.
-    """
-    held_out = read_predictions(predictions, classes).of_part(VALIDATION)
+
+def figures_of(held_out: Predictions, classes: int) -> dict[str, float]:
+    """The same of validation predictions in hand; empty when none of them has a label."""
     held_out = held_out.only(held_out.label >= 0)
     if not len(held_out):
         return {}

@@ -12,7 +12,7 @@ from typing import Any
 from mlflow import MlflowClient
 
 from mien.tracking.identity import Facts
-from mien.tracking.metrics import MetricLog, Point
+from mien.tracking.metric_log import MetricLog, Point
 from mien.tracking.runs import Runs
 from mien.tracking.server import UNREACHABLE, shown
 from mien.training.reports import Cell, CellReport

@@ -1,14 +1,10 @@
-"""A painted corpus that can be learnt in seconds, and the parameters of a tiny experiment on it."""
+"""A striped corpus that is learnt in seconds, a tiny experiment on it, and its training without Ray."""
 
-import os
+import tempfile
 from pathlib import Path
-
-# before anything imports ray or mlflow: short waits, no telemetry
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import numpy as np
 import pyarrow as pa
-import pytest
 import simplejpeg
 
 from mien.config import Params
@@ -16,12 +12,16 @@ from mien.config.params import parse_section
 from mien.config.shard import Shard
 from mien.manifest.tables import ALIGNED, LANDMARKS, MANIFEST, write_table
 from mien.shards.writer import write_shards
+from mien.training.cell import train_cell
+from mien.training.kept import MODEL, Curve, keep
+from mien.training.loop import EpochEnd, Options, StateOf
+from mien.training.plan import Plan
 
 EXPRESSIONS = ("neutral", "happy", "sad")
 SIDE = 32
 
 
-def painted(seed: int, number: int) -> bytes:
+def striped(seed: int, number: int) -> bytes:
     """A face of noise with a bright bar whose height is its class."""
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 140, (SIDE, SIDE, 3)).astype(np.uint8)
@@ -30,12 +30,12 @@ def painted(seed: int, number: int) -> bytes:
 
 
 def write_corpus(root: Path, people: int = 8, each: int = 6) -> Path:
-    """Shards of `painted` faces in ROOT/shards/painted; gives ROOT/shards."""
+    """Shards of `striped` faces in ROOT/shards/striped; gives ROOT/shards."""
     pictures, faces, points = [], [], []
     for n in range(people * each):
         key, number = f"p{n // each:02d}-{n % each}", n % len(EXPRESSIONS)
-        crop = painted(n, number)
-        row = {"key": key, "path": f"{key}.jpg", "corpus": "painted", "sha256": f"{n:064x}"}
+        crop = striped(n, number)
+        row = {"key": key, "path": f"{key}.jpg", "corpus": "striped", "sha256": f"{n:064x}"}
         known = {"expression": EXPRESSIONS[number], "subject": f"p{n // each:02d}"}
         pictures.append(dict.fromkeys(MANIFEST.names) | row | known)
         faces.append(dict.fromkeys(ALIGNED.names) | {"key": key, "crop": crop})
@@ -46,7 +46,7 @@ def write_corpus(root: Path, people: int = 8, each: int = 6) -> Path:
     inputs = {name: root / name / "part.parquet" for name in ("manifest", "aligned", "landmarks")}
     inputs["aligned"] = root / "aligned"
     settings = Shard(folds=2, samples_per_shard=16, phash_distance=0)
-    write_shards("painted", **inputs, into=root / "shards" / "painted", params=settings)
+    write_shards("striped", **inputs, into=root / "shards" / "striped", params=settings)
     return root / "shards"
 
 
@@ -55,7 +55,7 @@ def tiny(root: Path, **changed: object) -> Params:
     corpus = {"kind": "folder", "source": "photographs", "classes": {"n": "neutral"}}
     raw = {
         "preset": "ci",
-        "corpora": {"painted": corpus},
+        "corpora": {"striped": corpus},
         "shard": {"folds": 2, "samples_per_shard": 16},
         "cluster": {"storage": str(root / "storage"), "object_store_mb": 100, "stage_timeout_s": 240},
         "methods": {
@@ -64,8 +64,8 @@ def tiny(root: Path, **changed: object) -> Params:
         "experiments": {
             "tiny": {
                 "method": "resnet18",
-                "corpus": "painted",
-                "second_corpus": "painted",
+                "corpus": "striped",
+                "second_corpus": "striped",
                 "folds": [0, 1],
                 "validation_share": 0.25,
             }
@@ -74,7 +74,17 @@ def tiny(root: Path, **changed: object) -> Params:
     return parse_section(Params, raw | changed, "params.yaml", "")
 
 
-@pytest.fixture(scope="session")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all corpora's shards; not to be changed by a test."""
-    return write_corpus(tmp_path_factory.mktemp("painted"))
+def trained_here(plan: Plan) -> None:
+    """Every cell of a plan trained in this process and kept in its storage, as worker groups do it."""
+    for cell in plan.missing():
+        curves: list[Curve] = []
+
+        def after_epoch(end: EpochEnd, state_of: StateOf, curves: list[Curve] = curves) -> None:
+            curves += [(end.phase, end.epoch, name, float(value)) for name, value in end.values.items()]
+
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            where = (plan.params, plan.experiment, cell, plan.shards, folder / MODEL)
+            made = train_cell(*where, Options(), after_epoch=after_epoch)
+            about = {"record": dict(made.record), "seconds": made.seconds}
+            keep(plan.store, cell, folder, made.predictions, curves, about)

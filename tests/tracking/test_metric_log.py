@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from mlflow.entities import Metric
 
-from mien.tracking.metrics import BATCH, MetricLog, Point
+from mien.tracking.metric_log import BATCH, MetricLog, Point
 
 
 class Server:

@@ -1,0 +1,220 @@
+"""An experiment's best model becomes a version in the MLflow registry: weights, code, card, and no pickle."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mien import methods
+from mien.config import MienError, Params
+from mien.evaluation.predictions import VALIDATION, read_predictions
+from mien.evaluation.results import METRICS
+from mien.tracking.card import CardFacts, card
+from mien.tracking.experiment import figures_of
+from mien.tracking.identity import code_tags
+from mien.tracking.metric_log import MetricLog, Point
+from mien.tracking.package import save_model
+from mien.tracking.server import UNREACHABLE, connect, shown
+from mien.training.kept import PREDICTIONS, RUN
+from mien.training.reports import Cell
+from mien.training.storage import sha256
+
+_RESULTS = "results"
+_WEIGHTS_SHA = "weights_sha256"
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The cell whose model is registered."""
+
+    entry: Mapping[str, Any]  # in run.json
+    folder: Path
+    validation: float  # mean accuracy
+
+    @property
+    def weights_sha256(self) -> str:
+        return str(self.entry["sha256"][methods.WEIGHTS])
+
+
+def register(experiment: str, run_dir: Path, results_dir: Path, params: Params, root: Path) -> dict[str, Any]:
+    """Make the experiment's best cell, by validation, a version of `mien-EXPERIMENT`; gives name and version.
+
+    The same weights are not registered twice: their version is given again. MienError: a file of the run is
+    missing or altered, or the server cannot be reached.
+    """
+    run = _read(run_dir / RUN)
+    chosen = choose(run, run_dir)
+    client = connect(root)
+    try:
+        return _register(client, f"mien-{experiment}", run, chosen, results_dir, params, root)
+    except UNREACHABLE as error:
+        raise MienError(
+            f"MLflow at {shown(client.tracking_uri)} did not take the model "
+            f"({' '.join(str(error).split())[:200]}); see that it runs and run the stage again."
+        ) from error
+
+
+def choose(run: Mapping[str, Any], run_dir: Path) -> _Chosen:
+    """The cell with the highest mean accuracy on its validation part, the first of equals; blind to test."""
+    predictions = read_predictions(run_dir / PREDICTIONS, len(run["classes"])).of_part(VALIDATION)
+    figures = {
+        Cell(*cell): figures_of(made, len(run["classes"])).get("validation_mean_accuracy", float("nan"))
+        for cell, made in predictions.by_cell()
+    }
+    entries = {Cell(entry["fold"], entry["seed"]): entry for entry in run["cells"]}
+    if not figures or all(np.isnan(value) for value in figures.values()):
+        raise MienError(f"{run_dir / PREDICTIONS} has no validation part to choose a model by; train again.")
+    best = max(
+        entries, key=lambda cell: (np.nan_to_num(figures.get(cell, np.nan), nan=-1.0), -cell.seed, -cell.fold)
+    )
+    folder = run_dir / "cells" / best.name
+    for name, digest in entries[best]["sha256"].items():
+        if not (folder / name).is_file() or sha256(folder / name) != digest:
+            raise MienError(
+                f"{folder / name} is missing or not what was trained; run `dvc repro` to train again."
+            )
+    return _Chosen(entries[best], folder, figures[best])
+
+
+def _register(
+    client: MlflowClient,
+    name: str,
+    run: Mapping[str, Any],
+    chosen: _Chosen,
+    results: Path,
+    params: Params,
+    root: Path,
+) -> dict[str, Any]:
+    run_id = chosen.entry["mlflow_run_id"]
+    _ensure_model(client, name)
+    found = [
+        v
+        for v in client.search_model_versions(f"name = '{name}'")
+        if v.tags.get(_WEIGHTS_SHA) == chosen.weights_sha256
+    ]
+    if found:
+        made = max(found, key=lambda v: int(v.version))
+    else:
+        _log_results(client, run, results)
+        made = _new_version(client, name, run, chosen, results, params, root)
+    return {
+        "model": name,
+        "version": int(made.version),
+        "model_uri": f"models:/{name}/{made.version}",
+        "tracking_uri": shown(client.tracking_uri),
+        "run_id": run_id,
+        "fold": chosen.entry["fold"],
+        "seed": chosen.entry["seed"],
+        "validation_mean_accuracy": chosen.validation,
+        _WEIGHTS_SHA: chosen.weights_sha256,
+    }
+
+
+def _new_version(
+    client: MlflowClient,
+    name: str,
+    run: Mapping[str, Any],
+    chosen: _Chosen,
+    results: Path,
+    params: Params,
+    root: Path,
+) -> Any:
+    tags = _tags(run, chosen, root)
+    with tempfile.TemporaryDirectory(prefix="mien-register-") as scratch:
+        folder = Path(scratch) / "model"
+        text = card(_card_facts(name, run, chosen, results, params, tags))
+        save_model(folder, chosen.folder, run["classes"], text)
+        run_id, experiment_id = chosen.entry["mlflow_run_id"], run["mlflow"]["experiment_id"]
+        if experiment_id is None:
+            raise MienError(
+                f"{name}: its training could not reach MLflow, so that there is no run to hang the model on; "
+                f"see that it runs and train again (`dvc repro -sf train@{run['experiment']}` takes seconds)."
+            )
+        logged = client.create_logged_model(experiment_id, name=name, source_run_id=run_id, tags=tags)
+        client.log_model_artifacts(logged.model_id, str(folder))
+        client.finalize_logged_model(logged.model_id, "READY")
+        return client.create_model_version(
+            name,
+            source=f"models:/{logged.model_id}",
+            run_id=run_id,
+            tags=tags,
+            description=text,
+            model_id=logged.model_id,
+        )
+
+
+def _tags(run: Mapping[str, Any], chosen: _Chosen, root: Path) -> dict[str, str]:
+    """All that is needed to make the version again."""
+    entry = chosen.entry
+    code = {key: value for key, value in code_tags(root).items() if not key.startswith("mlflow.")}
+    return code | {
+        "experiment": run["experiment"],
+        "method": run["method"],
+        "corpus": run["corpus"],
+        "fold": str(entry["fold"]),
+        "seed": str(entry["seed"]),
+        "shards_digest": run["shards_digest"],
+        "run_digest": run["digest"],
+        _WEIGHTS_SHA: chosen.weights_sha256,
+        "validation_mean_accuracy": f"{chosen.validation:.6f}",
+    }
+
+
+def _card_facts(
+    name: str, run: Mapping[str, Any], chosen: _Chosen, results: Path, params: Params, tags: Mapping[str, str]
+) -> CardFacts:
+    corpus, method = params.corpora[run["corpus"]], methods.method_class(run["method"])
+    described = _read(chosen.folder / methods.DESCRIPTION) | {"needs": sorted(method.needs)}
+    return CardFacts(
+        name=name,
+        run=run,
+        cell=chosen.entry,
+        described=described,
+        scores=_read(results / METRICS),
+        validation=chosen.validation,
+        tags=tags,
+        rendered=corpus.kind == "rendered",
+        gated=corpus.gated,
+        paper=method.paper,
+    )
+
+
+def _log_results(client: MlflowClient, run: Mapping[str, Any], results: Path) -> None:
+    """The test figures, with their bounds, and the files of `evaluate` on the experiment's run."""
+    parent = run["mlflow"]["parent_run_id"]
+    if parent is None:
+        return
+    points = [
+        Point(parent, f"test/{name}" + ("" if bound == "mean" else f"_{bound}"), 0, float(value), 0.0)
+        for name, bounds in _read(results / METRICS).items()
+        if isinstance(bounds, Mapping)
+        for bound, value in bounds.items()
+        if value is not None
+    ]
+    MetricLog(client).send(points)
+    client.log_artifacts(parent, str(results), _RESULTS)
+
+
+def _ensure_model(client: MlflowClient, name: str) -> None:
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        client.create_registered_model(name, tags={"made_by": "mien"})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MienError(f"{path} is missing; run the stage that makes it (`dvc repro`).") from None
+    except ValueError as error:
+        raise MienError(f"{path} is not JSON ({error}); delete it and run `dvc repro`.") from error
+    return read

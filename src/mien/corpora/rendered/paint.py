@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mien.corpora.rendered.arrays import Floats, floats
 from mien.corpora.rendered.atlas import Atlas
-from mien.corpora.rendered.basis import Basis, Floats
+from mien.corpora.rendered.basis import Basis
 from mien.corpora.rendered.people import Brows, Hair, Person
 
 AXIS_MM = 75.0  # the head's vertical axis lies this far behind the eyes
@@ -43,7 +44,7 @@ class Skin:
 
 def azimuth_of(mm: Floats) -> Floats:
     """Degrees round the head's vertical axis for points (..., 3) in millimetres."""
-    return np.degrees(np.arctan2(mm[..., 0], AXIS_MM - mm[..., 1])).astype(np.float32)
+    return floats(np.degrees(np.arctan2(mm[..., 0], AXIS_MM - mm[..., 1])))
 
 
 def ears_of(mm: Floats) -> NDArray[np.bool_]:
@@ -59,7 +60,7 @@ def ears_of(mm: Floats) -> NDArray[np.bool_]:
 
 def between_eyes(basis: Basis, vertices: Floats) -> Floats:
     """The point (3,) midway between the eyeballs."""
-    return np.asarray(vertices[basis.eyes].mean(axis=(0, 1)), np.float32)
+    return floats(vertices[basis.eyes].mean(axis=(0, 1)))
 
 
 def make_canvas(basis: Basis, atlas: Atlas) -> Canvas:
@@ -78,7 +79,7 @@ def hairness(mm: Floats, hair: Hair) -> Floats:
     line += hair.temples_mm * np.exp(-(((about - 32) / 13) ** 2))
     above = mm[..., 2] - line
     # the crown itself is always above the line, however far the hair recedes behind it
-    return np.where(ears_of(mm), np.float32(-5), above).astype(np.float32)
+    return floats(np.where(ears_of(mm), np.float32(-5), above))
 
 
 def hair_thickness(mm: Floats, hair: Hair) -> Floats:
@@ -86,7 +87,7 @@ def hair_thickness(mm: Floats, hair: Hair) -> Floats:
     rise = np.clip(hairness(mm, hair) / 22, 0, 1)
     rise = rise * rise * (3 - 2 * rise)
     top = np.clip((mm[..., 2] - 25) / 60, 0, 1)
-    return (rise * (hair.sides_mm * (1 - top) + hair.volume_mm * top)).astype(np.float32)
+    return floats(rise * (hair.sides_mm * (1 - top) + hair.volume_mm * top))
 
 
 def paint_skin(canvas: Canvas, person: Person) -> Skin:
@@ -96,9 +97,9 @@ def paint_skin(canvas: Canvas, person: Person) -> Skin:
     albedo = _tone(canvas, person, rng)
     height = 0.035 * _noise(rng, albedo.shape[:2], 1.6)
     _blend(albedo, atlas.lips**0.7, person.lips * (1 + 0.1 * _noise(rng, albedo.shape[:2], 1.2)[..., None]))
-    _blend(albedo, 0.35 * atlas.eyelids, person.skin * np.float32([0.62, 0.48, 0.46]))
+    _blend(albedo, 0.35 * atlas.eyelids, person.skin * floats([0.62, 0.48, 0.46]))
     height -= 0.12 * atlas.lips * np.abs(_noise(rng, albedo.shape[:2], 1.2))
-    _blend(albedo, atlas.mouth, np.float32([0.10, 0.016, 0.014]))
+    _blend(albedo, atlas.mouth, floats([0.10, 0.016, 0.014]))
     sockets = (canvas.mm[..., 1] > -17) & (np.abs(np.abs(mm[..., 0]) - 31) < 22) & (np.abs(mm[..., 2]) < 18)
     sockets &= np.arange(albedo.shape[1]) > 800
     albedo[sockets] = (0.12, 0.03, 0.025)
@@ -106,7 +107,7 @@ def paint_skin(canvas: Canvas, person: Person) -> Skin:
     _blend(albedo, brow_mask(canvas, person.brows, rng), person.brows.colour)
     _comb(canvas, person.hair, albedo, height, rng)
     neck = mm[..., 2] + 0.2 * np.maximum(0, -mm[..., 1] + 60)
-    _blend(albedo, np.clip((-178 - neck) / 3, 0, 1) * (atlas.inside), person.shirt)
+    _blend(albedo, floats(np.clip((-178 - neck) / 3, 0, 1) * atlas.inside), person.shirt)
     return Skin(np.clip(albedo, 0.002, 0.9), height.astype(np.float32))
 
 
@@ -114,13 +115,13 @@ def _noise(rng: np.random.Generator, shape: tuple[int, int], blur_px: float) -> 
     """Smooth noise of unit deviation; drawn small and enlarged where it is coarse, which is faster."""
     shrink = max(1, int(blur_px / 3))
     small = rng.standard_normal((shape[0] // shrink + 2, shape[1] // shrink + 2), np.float32)
-    small = cv2.GaussianBlur(small, (0, 0), max(blur_px / shrink, 0.5))
-    small /= small.std()
-    return np.asarray(cv2.resize(small, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
+    smooth = floats(cv2.GaussianBlur(small, (0, 0), max(blur_px / shrink, 0.5)))
+    smooth /= smooth.std()
+    return floats(cv2.resize(smooth, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC))
 
 
 def _blend(albedo: Floats, mask: Floats, colour: Floats) -> None:
-    m = np.asarray(mask, np.float32)[..., None]
+    m = floats(mask)[..., None]
     albedo *= 1 - m
     albedo += m * colour
 
@@ -129,24 +130,23 @@ def _tone(canvas: Canvas, person: Person, rng: np.random.Generator) -> Floats:
     shape = canvas.mm.shape[:2]
     mottle = 0.022 * _noise(rng, shape, 2.5) + 0.03 * _noise(rng, shape, 12) * person.blotches
     red = 0.08 * person.blotches * _noise(rng, shape, 40) + 0.10 * _cheeks(canvas.mm)
-    log_red = np.float32([0.25, -0.9, -0.7])
+    log_red = floats([0.25, -0.9, -0.7])
     albedo = person.skin * np.exp(mottle[..., None] + red[..., None] * log_red * (1 - 0.5 * person.melanin))
     if person.freckles:
         dots = np.clip(_noise(rng, shape, 2.2) - 1.6, 0, 0.6) / 0.6 * np.clip(_cheeks(canvas.mm) * 1.6, 0, 1)
-        _blend(albedo, 0.6 * person.freckles * dots, person.skin * np.float32([0.55, 0.42, 0.35]))
+        _blend(albedo, 0.6 * person.freckles * dots, person.skin * floats([0.55, 0.42, 0.35]))
     spots = np.clip(_noise(rng, shape, 5) - 2.7, 0, 0.4) / 0.4
-    _blend(albedo, 0.5 * person.wrinkles * spots, person.skin * np.float32([0.6, 0.48, 0.42]))
+    _blend(albedo, 0.5 * person.wrinkles * spots, person.skin * floats([0.6, 0.48, 0.42]))
     under = np.exp(-(((np.abs(canvas.mm[..., 0]) - 30) / 16) ** 2) - ((canvas.mm[..., 2] + 14) / 6) ** 2)
-    _blend(
-        albedo, (0.1 + 0.25 * min(1.0, person.wrinkles)) * under, person.skin * np.float32([0.62, 0.52, 0.55])
-    )
-    return np.asarray(albedo, np.float32)
+    under *= 0.1 + 0.25 * min(1.0, person.wrinkles)
+    _blend(albedo, floats(under), person.skin * floats([0.62, 0.52, 0.55]))
+    return floats(albedo)
 
 
 def _cheeks(mm: Floats) -> Floats:
     x, z = np.abs(mm[..., 0]), mm[..., 2]
     nose = np.exp(-((x / 13) ** 2) - ((z + 38) / 14) ** 2)
-    return np.asarray(np.exp(-(((x - 42) / 20) ** 2) - ((z + 38) / 20) ** 2) + 0.8 * nose, np.float32)
+    return floats(np.exp(-(((x - 42) / 20) ** 2) - ((z + 38) / 20) ** 2) + 0.8 * nose)
 
 
 def brow_mask(canvas: Canvas, brows: Brows, rng: np.random.Generator) -> Floats:
@@ -162,15 +162,15 @@ def brow_mask(canvas: Canvas, brows: Brows, rng: np.random.Generator) -> Floats:
     ends = np.clip((along + 0.02) / 0.08, 0, 1) * np.clip((1.02 - along) / 0.10, 0, 1)
     hairs = 0.75 + 0.35 * _strands(canvas.mm[..., 0] * np.sign(mm[..., 0]), z, rng)
     mask = np.clip((half - np.abs(z - middle)) / 1.1 + 0.5, 0, 1) * ends * (mm[..., 1] < 25)
-    return np.asarray(np.clip(mask * brows.density * hairs, 0, 1), np.float32)
+    return floats(np.clip(mask * brows.density * hairs, 0, 1))
 
 
 def _strands(x: Floats, z: Floats, rng: np.random.Generator) -> Floats:
     """Streaks that lean outwards, about one a millimetre."""
     noise = cv2.GaussianBlur(rng.standard_normal((256, 256), np.float32), (0, 0), sigmaX=0.8, sigmaY=4)
-    lean = np.asarray((x - 0.8 * z) * 3, np.float32) % 255
+    lean = floats((x - 0.8 * z) * 3) % 255
     return np.asarray(
-        cv2.remap(noise / noise.std(), lean, np.asarray(z * 2, np.float32) % 255, cv2.INTER_LINEAR),
+        cv2.remap(noise / noise.std(), lean, floats(z * 2) % 255, cv2.INTER_LINEAR),
         np.float32,
     )
 
@@ -211,13 +211,9 @@ def _comb(canvas: Canvas, hair: Hair, albedo: Floats, height: Floats, rng: np.ra
     else:
         noise = cv2.GaussianBlur(rng.standard_normal((512, 1024), np.float32), (0, 0), sigmaX=0.9, sigmaY=14)
         wave = 2.0 * _noise(rng, above.shape, 30)
-        across = np.asarray((canvas.azimuth * 4.5 + wave) % 1023, np.float32)
-        strands = cv2.remap(
-            noise / noise.std(),
-            across,
-            np.asarray(np.abs(mm[..., 2]) * 2 % 511, np.float32),
-            cv2.INTER_LINEAR,
-        )
+        across = floats((canvas.azimuth * 4.5 + wave) % 1023)
+        down = floats(np.abs(mm[..., 2]) * 2 % 511)
+        strands = floats(cv2.remap(noise / noise.std(), across, down, cv2.INTER_LINEAR))
     ragged = above + 1.6 * _noise(rng, above.shape, 6) + 1.2 * strands
     cover = np.clip(ragged / 7 + 0.4, 0, 1) * (0.28 if hair.style == "bald" else 1.0)
     cover *= np.arange(above.shape[1]) < 800

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.corpora.rendered.basis import RACES, Basis, Floats
+from mien.corpora.rendered.arrays import Floats, floats
+from mien.corpora.rendered.basis import RACES, Basis
 from mien.corpora.rendered.prototypes import IDLE
 
 LOCAL_SIGMA = 0.3
@@ -86,7 +87,7 @@ def draw_person(basis: Basis, seed: int, number: int) -> Person:
     melanin = float(np.clip(shares @ [0.78, 0.28, 0.14] + rng.normal(0, 0.09), 0.0, 1.0))
     grey = float(np.clip((years - 46) / 22 + rng.normal(0, 0.3), 0, 1)) * (years > 34)
     natural = _natural_hair(melanin, float(shares[2]), rng)
-    silver = np.float32([0.42, 0.41, 0.40])
+    silver = floats([0.42, 0.41, 0.40])
     hair_colour = (natural * (1 - grey) + silver * grey).astype(np.float32)
     man = gender < 0.5
     return Person(
@@ -148,22 +149,22 @@ def _skin(melanin: float, rng: np.random.Generator) -> Floats:
     tone *= np.exp(
         rng.normal(0, 0.04) * np.array([1, -0.6, -0.6]) + rng.normal(0, 0.05) * np.array([0, 0, 1])
     )
-    return np.clip(tone * np.exp(rng.normal(0, 0.05)), 0.01, 0.85).astype(np.float32)
+    return floats(np.clip(tone * np.exp(rng.normal(0, 0.05)), 0.01, 0.85))
 
 
 def _lips(skin: Floats, melanin: float, painted: bool, rng: np.random.Generator) -> Floats:
     bare = skin * np.array([0.78, 0.50, 0.52]) * rng.uniform(0.85, 1.1)
     if painted and rng.random() < 0.35:
         stick = np.array([rng.uniform(0.25, 0.5), rng.uniform(0.02, 0.1), rng.uniform(0.03, 0.12)])
-        return (0.4 * bare + 0.6 * stick * (1 - 0.5 * melanin)).astype(np.float32)
-    return bare.astype(np.float32)
+        return floats(0.4 * bare + 0.6 * stick * (1 - 0.5 * melanin))
+    return floats(bare)
 
 
 def _iris(melanin: float, caucasian: float, rng: np.random.Generator) -> Floats:
     if rng.random() < 0.75 * caucasian * (1 - melanin):
         palette = [[0.16, 0.25, 0.36], [0.22, 0.27, 0.27], [0.17, 0.22, 0.10], [0.20, 0.15, 0.06]]
-        return (np.array(palette[rng.integers(4)]) * rng.uniform(0.7, 1.2)).astype(np.float32)
-    return (np.array([0.085, 0.04, 0.02]) * rng.uniform(0.5, 1.5)).astype(np.float32)
+        return floats(np.array(palette[rng.integers(4)]) * rng.uniform(0.7, 1.2))
+    return floats(np.array([0.085, 0.04, 0.02]) * rng.uniform(0.5, 1.5))
 
 
 def _natural_hair(melanin: float, caucasian: float, rng: np.random.Generator) -> Floats:
@@ -177,7 +178,7 @@ def _natural_hair(melanin: float, caucasian: float, rng: np.random.Generator) ->
             [0.05, 0.03, 0.02],
         ]
         return np.array(palette[rng.integers(5)], np.float32) * np.float32(rng.uniform(0.7, 1.2))
-    return np.float32([0.018, 0.014, 0.012]) * np.float32(rng.uniform(0.6, 1.8))
+    return floats([0.018, 0.014, 0.012]) * np.float32(rng.uniform(0.6, 1.8))
 
 
 def _hair(colour: Floats, man: bool, years: float, african: float, rng: np.random.Generator) -> Hair:

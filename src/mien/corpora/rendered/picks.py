@@ -15,7 +15,8 @@ from embreex import rtcore_scene
 from embreex.mesh_construction import TriangleMesh
 from numpy.typing import NDArray
 
-from mien.corpora.rendered.basis import Basis, Floats, load_basis
+from mien.corpora.rendered.arrays import Floats, floats
+from mien.corpora.rendered.basis import Basis, load_basis
 from mien.corpora.rendered.face import Studio, open_studio
 from mien.corpora.rendered.shape import moved
 
@@ -70,7 +71,7 @@ def pick(studio: Studio) -> NDArray[np.int64]:
     """Vertices of the 68 points, (68,)."""
     basis, mm = studio.basis, studio.mean_mm
     rest = _seen(basis, mm)
-    chosen = {n: _nearest(mm, rest, np.float32(t)) for n, t in TARGETS.items()}
+    chosen = {n: _nearest(mm, rest, floats(t)) for n, t in TARGETS.items()}
     agape = mm + 1000 * moved(basis, {"jawOpen": 0.6})
     bared = _seen(basis, agape)
     drop = mm[:, 2] - agape[:, 2]
@@ -81,13 +82,13 @@ def pick(studio: Studio) -> NDArray[np.int64]:
         chosen[number] = int(np.flatnonzero(near)[np.argmin(order[near] + 0.3 * np.abs(mm[near, 0] - x))])
     for number in range(68):
         if number not in chosen:
-            twin = mm[chosen[int(MIRROR[number])]] * np.float32([-1, 1, 1])
+            twin = mm[chosen[int(MIRROR[number])]] * floats([-1, 1, 1])
             chosen[number] = int(np.argmin(np.linalg.norm(mm - twin, axis=1)))
     return np.array([chosen[n] for n in range(68)])
 
 
 def _nearest(mm: Floats, allowed: NDArray[np.bool_], target: Floats) -> int:
-    away = np.linalg.norm((mm - target) * np.float32([1, 0.4, 1]), axis=1)
+    away = np.linalg.norm((mm - target) * floats([1, 0.4, 1]), axis=1)
     return int(np.argmin(np.where(allowed, away, np.inf)))
 
 
@@ -95,11 +96,11 @@ def _seen(basis: Basis, mm: Floats) -> NDArray[np.bool_]:
     """Vertices of the skin that a camera in front sees; those of the jaw's edge count as seen."""
     scene = rtcore_scene.EmbreeScene()
     TriangleMesh(scene, np.ascontiguousarray(mm[basis.skin], np.float32))
-    origins = mm + np.float32([0, -0.4, 0])
-    hits = scene.run(origins, np.tile(np.float32([0, -1, 0]), (len(mm), 1)), output=1)
+    origins = mm + floats([0, -0.4, 0])
+    hits = scene.run(origins, np.tile(floats([0, -1, 0]), (len(mm), 1)), output=1)
     own = np.zeros(len(mm), bool)
     own[basis.skin] = True
-    return own & ((hits["primID"] < 0) | (mm[:, 1] > 10))
+    return np.asarray(own & ((hits["primID"] < 0) | (mm[:, 1] > 10)))
 
 
 if __name__ == "__main__":

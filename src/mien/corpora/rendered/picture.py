@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.corpora.rendered.basis import Floats
+from mien.corpora.rendered.arrays import Floats, floats
 from mien.corpora.rendered.face import THING, Face
 from mien.corpora.rendered.landmarks import points_of
 from mien.corpora.rendered.lens import backdrop, develop
@@ -13,8 +13,8 @@ from mien.corpora.rendered.occluders import occluder_of
 from mien.corpora.rendered.shots import DISTANCE_M, Shot, turn_of
 from mien.corpora.rendered.trace import Piece, project, render
 
-PIVOT_M = np.float32([0.0, 0.075, -0.06])  # the head turns about a point in the neck, from between the eyes
-MIDDLE_M = np.float32([0.0, 0.0, -0.022])  # what the camera looks at, from between the eyes
+PIVOT_M = floats([0.0, 0.075, -0.06])  # the head turns about a point in the neck, from between the eyes
+MIDDLE_M = floats([0.0, 0.0, -0.022])  # what the camera looks at, from between the eyes
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ def take(face: Face, units: dict[str, float], lean: dict[str, float], shot: Shot
     vertices = face.vertices(units, lean, gaze)
     middle = PIVOT_M + turn @ (MIDDLE_M - PIVOT_M)
     # frame the face wherever its turn has carried it, but for the shift
-    aim = np.float32([0, DISTANCE_M, 0]) - middle * np.float32([1, 0, 1])
-    aim += np.float32([shot.shift[0], 0, -shot.shift[1]]) * shot.half * DISTANCE_M
+    aim = floats([0, DISTANCE_M, 0]) - middle * floats([1, 0, 1])
+    aim += floats([shot.shift[0], 0, -shot.shift[1]]) * shot.half * DISTANCE_M
 
     def placed(points: Floats) -> Floats:
-        return ((points - PIVOT_M) @ turn.T + PIVOT_M + aim).astype(np.float32)
+        return floats((points - PIVOT_M) @ turn.T + PIVOT_M + aim)
 
     pieces = face.pieces(vertices, gaze)
     if shot.occluder is not None:

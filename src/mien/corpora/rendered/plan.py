@@ -46,7 +46,11 @@ def plan_person(name: str, config: RenderedCorpus, person: Person) -> Iterator[P
             for number in range(count):
                 rng = _stream(person, expression, condition, number)
                 shot = lab_shot(rng) if condition == LAB else wild_shot(rng, config.occluder_share)
-                intensity = 0.0 if expression == NEUTRAL else float(rng.uniform(*config.intensity))
+                intensity = (
+                    0.0
+                    if expression == NEUTRAL
+                    else float(rng.uniform(config.intensity[0], config.intensity[1]))
+                )
                 shown = display(expression, intensity, person.rest, config.idle_units, rng)
                 key = f"{name}-{person.subject}-{expression}-{condition}-{number:02d}"
                 yield Planned(key, expression, shot, shown, intensity, 1.0)
@@ -61,7 +65,7 @@ def _sequence(
     """Frames of one display: even numbers end at the apex, odd ones go on to the offset."""
     rng = _stream(person, expression, "sequence", number)
     shot = lab_shot(rng)
-    intensity = float(rng.uniform(*config.intensity))
+    intensity = float(rng.uniform(config.intensity[0], config.intensity[1]))
     shown = display(expression, intensity, person.rest, 0.5 * config.idle_units, rng)
     stem = f"{name}-{person.subject}-{expression}-seq-{number:02d}"
     to = shot.yaw + rng.normal(0, 2.5), shot.pitch + rng.normal(0, 2.0)

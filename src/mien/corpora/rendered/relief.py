@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mien.corpora.rendered.basis import Floats
+from mien.corpora.rendered.arrays import Floats, floats
 from mien.corpora.rendered.paint import Canvas
 
 STEEPEST = 0.9  # of a tilt: beyond it, island borders and pinched texels would shine
@@ -74,7 +74,7 @@ def _dig(lines: tuple[_Line, ...], x: Floats, z: Floats) -> Floats:
             t = np.clip(((x - x0) * dx + (z - z0) * dz) / (dx * dx + dz * dz), 0, 1)
             nearest = np.minimum(nearest, np.hypot(x - x0 - t * dx, z - z0 - t * dz))
         total -= np.exp(-((nearest / half) ** 2)) - 0.35 * np.exp(-(((nearest - 2.2 * half) / half) ** 2))
-    return np.asarray(total, np.float32)
+    return floats(total)
 
 
 def tilt(relief: Relief, height: Floats, window: tuple[slice, slice] | None = None) -> Floats:
@@ -97,4 +97,4 @@ def line_depths(left: dict[str, float], right: dict[str, float], depth: float) -
         for units, _, _ in GROUPS.values():
             active = min(1.0, sum(side.get(u, 0.0) for u in units))
             out.append(_DEEPEST_MM * (0.3 * depth**2 + (0.45 + 0.75 * depth) * active))
-    return np.float32(out)
+    return floats(out)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.corpora.rendered.basis import Floats
+from mien.corpora.rendered.arrays import Floats
 from mien.corpora.rendered.face import Face
 from mien.corpora.rendered.lens import encode
 from mien.corpora.rendered.picture import take

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mien.config.errors import MienError
 from mien.corpora.rendered.actions import PLACE
+from mien.corpora.rendered.arrays import Floats, floats
 from mien.corpora.rendered.basis import (
     AGES,
     ANCESTRAL,
@@ -16,7 +17,6 @@ from mien.corpora.rendered.basis import (
     UNIVERSAL,
     WEIGHTS,
     Basis,
-    Floats,
 )
 
 MACRO = ("gender", "age", "muscle", "weight", *RACES)
@@ -53,7 +53,7 @@ def neutral_shape(basis: Basis, macro: Mapping[str, float], local: Mapping[str, 
                 f"the head has no local change {name!r}; the installed anny differs from the one used here."
             )
         shape = shape + np.float32(abs(value)) * basis.local_signs[0 if value > 0 else 1, places[name]]
-    return shape.astype(np.float32)
+    return floats(shape)
 
 
 def moved(basis: Basis, actions: Mapping[str, float]) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mien.corpora.rendered.basis import Floats
+from mien.corpora.rendered.arrays import Floats, floats
 from mien.corpora.rendered.trace import Light
 
 LAB, WILD = "lab", "wild"
@@ -44,11 +44,11 @@ def lab_shot(rng: np.random.Generator) -> Shot:
     """A studio: plain grey backdrop, the same lamps for all, the head held nearly straight."""
     light = Light(
         _unit(-0.45 + rng.normal(0, 0.03), -0.8, 0.55 + rng.normal(0, 0.03)),
-        np.float32([0.95, 0.93, 0.90]),
+        floats([0.95, 0.93, 0.90]),
         0.07,
-        np.float32([0.34, 0.34, 0.35]),
-        np.float32([0.17, 0.16, 0.16]),
-        np.float32([0.20, 0.20, 0.20]),
+        floats([0.34, 0.34, 0.35]),
+        floats([0.17, 0.16, 0.16]),
+        floats([0.20, 0.20, 0.20]),
     )
     yaw, pitch, roll = (float(x) for x in rng.normal(0, [2.5, 2.0, 1.8]))
     return Shot(
@@ -64,7 +64,7 @@ def wild_shot(rng: np.random.Generator, occluder_share: float) -> Shot:
     yaw = float(np.clip(rng.normal(0, 20), -48, 48))
     side, up = rng.normal(0, 0.7), rng.uniform(-0.15, 1.0)
     warmth = rng.normal(0, 0.16)
-    tint = np.exp(np.float32([warmth, 0, -warmth]))
+    tint = np.exp(floats([warmth, 0, -warmth]))
     key = rng.uniform(0.25, 1.2)
     around = rng.uniform(0.12, 0.5)
     light = Light(
@@ -80,7 +80,7 @@ def wild_shot(rng: np.random.Generator, occluder_share: float) -> Shot:
         WILD, yaw, float(np.clip(rng.normal(0, 9), -22, 22)), float(np.clip(rng.normal(0, 8), -22, 22)),
         shift=_pair(rng, 0.07), half=float(rng.uniform(0.115, 0.175)), gaze=_pair(rng, 5.0), light=light,
         backdrop=int(rng.integers(1, 6)), backdrop_colour=muted(rng),
-        blur_px=float(rng.choice([0.35, 0.7, 1.3], p=[0.5, 0.35, 0.15])), noise=float(rng.uniform(0.004, 0.035)),
+        blur_px=float(rng.choice([0.35, 0.7, 1.3], p=[0.5, 0.35, 0.15])), noise=float(rng.uniform(0.004, 0.026)),
         quality=int(rng.integers(48, 95)), exposure=float(np.exp(rng.normal(0, 0.22))), occluder=occluder,
         stream=int(rng.integers(2**31)),
     )  # fmt: skip
@@ -89,7 +89,7 @@ def wild_shot(rng: np.random.Generator, occluder_share: float) -> Shot:
 def muted(rng: np.random.Generator) -> Floats:
     """A colour as walls and clothes have it, linear RGB."""
     colour = rng.uniform(0.1, 0.9, 3) ** 2
-    return (colour.mean() + rng.uniform(0, 0.7) * (colour - colour.mean())).astype(np.float32)
+    return floats(colour.mean() + rng.uniform(0, 0.7) * (colour - colour.mean()))
 
 
 def _pair(rng: np.random.Generator, sigma: float) -> tuple[float, float]:
@@ -102,7 +102,7 @@ def turn_of(shot: Shot) -> Floats:
     yaw = np.array([[np.cos(y), -np.sin(y), 0], [np.sin(y), np.cos(y), 0], [0, 0, 1]])
     pitch = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
     roll = np.array([[np.cos(r), 0, np.sin(r)], [0, 1, 0], [-np.sin(r), 0, np.cos(r)]])
-    return (roll @ pitch @ yaw).astype(np.float32)
+    return floats(roll @ pitch @ yaw)
 
 
 def view_of(yaw: float) -> str:

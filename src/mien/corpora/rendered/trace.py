@@ -13,11 +13,10 @@ from embreex import rtcore_scene
 from embreex.mesh_construction import TriangleMesh
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
+from mien.corpora.rendered.arrays import Floats, Ints, floats
 
 SAMPLES = 2  # per picture px and axis
-_CREEP = np.float32([1.0, 0.45, 0.3])
+_CREEP = floats([1.0, 0.45, 0.3])
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def project(points: Floats, px: int, half: float) -> Floats:
     """World points (N, 3) -> picture px (N, 2); a pixel's centre has whole-number coordinates. `half`: tan(fov / 2)."""
     x = points[:, 0] / (points[:, 1] * half)
     y = -points[:, 2] / (points[:, 1] * half)
-    return (np.stack([x, y], axis=1) * (px / 2) + (px / 2 - 0.5)).astype(np.float32)
+    return floats(np.stack([x, y], axis=1) * (px / 2) + (px / 2 - 0.5))
 
 
 @lru_cache(maxsize=2)
@@ -104,7 +103,7 @@ def _dome() -> Floats:
 def openness(scene: rtcore_scene.EmbreeScene, points: Floats, normals: Floats, reach: float = 0.08) -> Floats:
     """Share of the directions above each point that nothing closer than `reach` metres blocks, (N,)."""
     z = normals
-    x = np.cross(z, np.where(np.abs(z[:, :1]) < 0.7, np.float32([1, 0, 0]), np.float32([0, 1, 0])))
+    x = np.cross(z, np.where(np.abs(z[:, :1]) < 0.7, floats([1, 0, 0]), floats([0, 1, 0])))
     x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
     y = np.cross(z, x)
     dome = _dome()
@@ -143,7 +142,7 @@ def render(
     TriangleMesh(scene, np.concatenate([p.vertices[p.triangles] for p in pieces]))
     box = _box(pieces, px * SAMPLES, half)
     inside = _grid(px).reshape(px * SAMPLES, -1, 3)[box]
-    directions = np.ascontiguousarray(inside.reshape(-1, 3) * np.float32([half, 1, half]))
+    directions = np.ascontiguousarray(inside.reshape(-1, 3) * floats([half, 1, half]))
     hits = _first_hits(scene, directions)
     hit = np.flatnonzero(hits["primID"] >= 0)
     met = {
@@ -158,7 +157,7 @@ def render(
     full = np.zeros((px * SAMPLES, px * SAMPLES, 4), np.float32)
     full[box] = patch.reshape(*inside.shape[:2], 4)
     small = cv2.resize(full, (px, px), interpolation=cv2.INTER_AREA)
-    return small[..., :3], small[..., 3]
+    return floats(small[..., :3]), floats(small[..., 3])
 
 
 def _box(pieces: list[Piece], n: int, half: float) -> tuple[slice, slice]:
@@ -220,27 +219,28 @@ def _between(table: Floats, which: Ints, u: Floats, v: Floats) -> Floats:
     """Values at barycentric (u, v) of triangles `which` of a table (T, 3, K) -> (N, K)."""
     rows = np.take(table, which, axis=0)
     base = rows[:, 0]
-    return np.asarray(base + (rows[:, 1] - base) * u[:, None] + (rows[:, 2] - base) * v[:, None], np.float32)
+    return floats(base + (rows[:, 1] - base) * u[:, None] + (rows[:, 2] - base) * v[:, None])
 
 
 def _unit(v: Floats) -> Floats:
     length = np.sqrt(np.einsum("ij,ij->i", v, v))
-    return v / np.maximum(length, 1e-9)[:, None]
+    return floats(v / np.maximum(length, 1e-9)[:, None])
 
 
 def sample(texture: Floats, place: Floats) -> Floats:
-    """Bilinear look-up of (H, W, C) at px (N, 2) -> (N, C); rows of at most 30,000 px, as OpenCV's remap wants."""
+    """Bilinear look-up of (H, W, C) at px (N, 2) -> (N, C)."""
+    # OpenCV's remap takes at most 32,767 columns
     width = 512
     rows = -(-len(place) // width)
-    grid = np.zeros((rows * width, 2), np.float32)
-    grid[: len(place)] = place
-    grid = grid.reshape(rows, width, 2)
+    filled = np.zeros((rows * width, 2), np.float32)
+    filled[: len(place)] = place
+    grid = filled.reshape(rows, width, 2)
     out = cv2.remap(texture, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return out.reshape(rows * width, -1)[: len(place)]
+    return floats(out.reshape(rows * width, -1)[: len(place)])
 
 
 def _shade(scene: rtcore_scene.EmbreeScene, light: Light, rng: np.random.Generator, seen: _Hits) -> Floats:
-    """Key light with a jittered shadow ray, hemisphere light dimmed by openness, a fill from the camera, a gloss."""
+    """Key light with jittered shadow rays, light from all round dimmed by openness, a fill, a gloss."""
     normal = seen.normal
     gloss, sharp, wrap = (seen.finish[:, k, None] for k in range(3))
     towards = light.towards + light.radius * (rng.random(normal.shape, np.float32) * 2 - 1)
@@ -257,4 +257,4 @@ def _shade(scene: rtcore_scene.EmbreeScene, light: Light, rng: np.random.Generat
     around = (light.ground + (light.sky - light.ground) * height + light.fill * facing) * seen.open
     half = _unit(light.towards + seen.towards_eye)
     shine = np.maximum(np.einsum("ij,ij->i", normal, half), 0)[:, None] ** sharp * gloss * lit
-    return seen.albedo * (bleed * lit * light.colour + around) + shine * light.colour
+    return floats(seen.albedo * (bleed * lit * light.colour + around) + shine * light.colour)

@@ -3,8 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from two_ranks import TwoRanks
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny networks lose time to threads, and two ranks on two cores lose more."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Small faces, a reader over memory, and small settings: what tests of methods and training share."""
 
 import importlib
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from mien.config import parse_section
 from mien.methods.contract import Method, Phase
 from mien.shards.batch import Batch
 
+sys.path.append(str(Path(__file__).parent / "methods"))  # where the tests of methods keep their TINY
 CLASSES = ("neutral", "happy", "sad")
 
 

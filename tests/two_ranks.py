@@ -62,5 +62,5 @@ def _serve(rank: int, meeting: str, pipe: Connection, path: list[str]) -> None:
             return
         try:
             pipe.send((True, function(*args)))
-        except Exception:  # noqa: BLE001 - whatever it is, the test that asked must hear of it
+        except BaseException:  # noqa: BLE001 - whatever it is, the test that asked must hear of it
             pipe.send((False, traceback.format_exc()))

@@ -40,7 +40,7 @@ class Method(nn.Module, ABC):
 
     Config: ClassVar[type[Section]]
     paper: ClassVar[str]  # a citation in a line
-    needs: ClassVar[frozenset[str]] = frozenset({"faces", "label"})  # the Batch fields it reads
+    needs: frozenset[str] = frozenset({"faces", "label"})  # the Batch fields it reads
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # the paper's other networks: name -> settings
     input_px: int  # side of the square that faces are resized to, at the settings in force
 

@@ -3,7 +3,7 @@
 Cortes and Vapnik, *Support-vector networks*, Machine Learning 1995; one against the rest, by liblinear
 (scikit-learn's LinearSVC). Features are standardised on the training part.
 
-Its "probabilities" are a softmax over decision values. They sort classes as the SVM does, but are not calibrated.
+Its "probabilities" are a softmax over decision values: they sort classes as the SVM does, uncalibrated.
 """
 
 from collections.abc import Iterable, Sequence
@@ -79,7 +79,7 @@ class LinearSVM(Method):
         return (Phase("fit", epochs=1, batch_size=1, fits=True),)
 
     def fit(self, batches: Iterable[Batch]) -> None:
-        """Solve; deterministic (liblinear's dual with a fixed seed). MienError: a class has no training face."""
+        """Solve, with a fixed seed. MienError: a class has no training face."""
         parts = [(self._features(batch).cpu().numpy(), batch.label.cpu().numpy()) for batch in batches]
         features = np.concatenate([f for f, _ in parts]).astype(np.float64)
         label = np.concatenate([y for _, y in parts])

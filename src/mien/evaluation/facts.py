@@ -144,11 +144,11 @@ def _people(index: Index) -> list[int]:
 
 
 def _rejects(tables: Mapping[str, pa.Table]) -> list[tuple[str, str, int]]:
-    """Most frequent first within a stage. A picture counts where it was first rejected."""
+    """By stage, most frequent first, without details behind a colon. A picture counts where it first fell."""
     rows, gone = [], set()
     for stage, table in tables.items():
         refused = table.filter(pc.is_valid(table["reject"])).select(["key", "reject"]).to_pylist()
-        reasons = Counter(row["reject"] for row in refused if row["key"] not in gone)
+        reasons = Counter(row["reject"].split(":")[0] for row in refused if row["key"] not in gone)
         gone |= {row["key"] for row in refused}
         rows += [
             (stage, reason, number) for reason, number in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))
@@ -170,4 +170,6 @@ def _frontal(readable: pa.Table, aligned: pa.Table) -> tuple[int, int] | None:
 def _errors(path: Path) -> list[tuple[str, str]]:
     """Mean error of each region of the face; none where the corpus gives no points to measure against."""
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if found.get("model") == "given":
+        return []  # measured against themselves
     return [(region, percent(error)) for region, error in (found.get("nme") or {}).items()]

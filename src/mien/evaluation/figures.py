@@ -136,7 +136,8 @@ def _panel(
             axes.plot(*_xy(curve, scale), color=colour, linewidth=0.8, alpha=0.35)
         mean = mean_curve(curves)
         mark = "o" if len(mean) < 3 else ""
-        axes.plot(*_xy(mean, scale), color=colour, linewidth=2, label=name, marker=mark, markersize=5)
+        label = name.replace("_", " ")
+        axes.plot(*_xy(mean, scale), color=colour, linewidth=2, label=label, marker=mark, markersize=5)
     for phase, start in starts:
         if len(starts) > 1:
             axes.axvline(start, color=FAINT, linewidth=1)

@@ -125,7 +125,7 @@ def _one_of(rows: Sequence[Mapping[str, Any]], number: int, root: Path) -> bytes
 
 
 def _thumbnail_of(row: Mapping[str, Any], root: Path, side_px: int) -> bytes | None:
-    """None where the picture has gone or changed since the manifest was made: the page is no place to fail."""
+    """None where the picture has gone or changed since the manifest was made: no reason to fail."""
     try:
         return thumbnail(read_bytes(root, row["path"], row["offset"], row["size"]), side_px)
     except Reject:

@@ -18,6 +18,7 @@ def drawn(seed=0, samples=500, classes=7):
     return label, probabilities
 
 
+@pytest.mark.filterwarnings("ignore:y_pred contains")
 @pytest.mark.parametrize("seed", range(5))
 def test_figures_equal_those_of_scikit_learn(seed):
     label, probabilities = drawn(seed)

@@ -2,10 +2,15 @@ import base64
 import io
 import json
 import re
+import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from tests.evaluation import tree
 
@@ -13,6 +18,7 @@ from mien.config import MienError
 from mien.evaluation.report import build_report
 from mien.evaluation.stage import evaluate_experiment
 
+CAUGHT = {"check": True, "capture_output": True, "text": True}
 EMBEDDED = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/=]+)")
 
 
@@ -197,3 +203,21 @@ def test_folds_by_picture_are_said_aloud(made):
 def test_without_any_result_the_stage_says_so(made):
     with pytest.raises(MienError, match="holds no results"):
         build_report(made / "data", made / "nowhere", made / "runs", made / "no", tree.params(), "0123abc")
+
+
+def test_dvc_shows_a_row_an_experiment_and_every_plot(made, tmp_path):
+    """What dvc.yaml names below `metrics` and `plots` is what the report writes."""
+    repo = tmp_path / "repo"
+    shutil.copytree(made / "reports", repo / "reports")
+    whole = yaml.safe_load((Path(__file__).parents[2] / "dvc.yaml").read_text())
+    (repo / "dvc.yaml").write_text(yaml.safe_dump({name: whole[name] for name in ("metrics", "plots")}))
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "-q"], cwd=repo, check=True)
+    shown = subprocess.run([sys.executable, "-m", "dvc", "metrics", "show", "--md"], cwd=repo, **CAUGHT)
+    rows = [line for line in shown.stdout.splitlines() if "reports/metrics/" in line]
+    assert len(rows) == 2
+    assert "mean_accuracy_low" in shown.stdout
+    subprocess.run([sys.executable, "-m", "dvc", "plots", "show", "-q"], cwd=repo, **CAUGHT)
+    page = (repo / "dvc_plots/index.html").read_text()
+    assert all(name in page for name in ("validation_mean_accuracy", '"actual"', '"experiment"'))
+    drawn = sorted(path.name for path in (repo / "dvc_plots/static").iterdir())
+    assert len(drawn) == len(list((made / "reports/plots/pictures").iterdir())) == 5

@@ -29,7 +29,7 @@ def params(**sections) -> Params:
     given = {
         "preset": "ci",
         "corpora": {
-            "toy": {"kind": "rendered", "people": 8, "expressions": list(EXPRESSIONS)},
+            "toy": {"kind": "rendered", "people": 8, "expressions": list(EXPRESSIONS), "wild_pictures": 3},
             "mine": {"kind": "folder", "source": "photographs", "classes": {"a": "neutral"}, "gated": True},
         },
         "shard": {"folds": 2, "max_reject_share": 0.1},

@@ -18,12 +18,12 @@ from mien.evaluation import figures, notice, rows
 from mien.evaluation.facts import CorpusFacts, read_facts, read_indexes
 from mien.evaluation.figures import Bar
 from mien.evaluation.outcomes import Difference, Outcome, differences, read_outcomes
-from mien.evaluation.results import headline, write_csv, write_json
+from mien.evaluation.results import headline, summary, write_csv, write_json
 from mien.manifest.tables import whole
 from mien.shards.index import Index
 
 TEMPLATE = "report.html.j2"
-PAGE, TABLE, FIGURES_FILE, PLOTS = "index.html", "results.md", "metrics.json", "plots"
+PAGE, TABLE, FIGURES_FILE, FIGURES, PLOTS = "index.html", "results.md", "metrics.json", "metrics", "plots"
 CHOSEN_CURVE = "validation_mean_accuracy"
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ def build_report(data: Path, results: Path, runs: Path, into: Path, params: Para
     drawn = _draw(shown)
     _write_plots(shown, drawn, into / PLOTS)
     write_json({outcome.name: headline(outcome.scores) for outcome in outcomes}, into / FIGURES_FILE)
+    for outcome in outcomes:
+        write_json(summary(outcome.scores), into / FIGURES / f"{outcome.name}.json")
     _write(into / TABLE, markdown(shown))
     _write(into / PAGE, page(shown, drawn))
     log.info("report: %s", into / PAGE)

@@ -86,6 +86,14 @@ def headline(scores: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def summary(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Fewer still, for one row an experiment."""
+    figures = scores["figures"]
+    row = {name: figures[name]["people"]["mean"] for name in FIGURES}
+    bounds = figures["mean_accuracy"]["people"]
+    return row | {"mean_accuracy_low": bounds["low"], "mean_accuracy_high": bounds["high"]}
+
+
 def write_json(value: Mapping[str, Any], path: Path) -> None:
     """Write JSON whole; NaN becomes null, because JSON has no NaN."""
     with whole(path) as scratch:

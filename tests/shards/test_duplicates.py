@@ -7,7 +7,7 @@ from PIL import Image
 
 from mien.config import MienError
 from mien.shards import duplicates
-from mien.shards.duplicates import candidates, correlations, hashes, refuse_leaks, thumbnail
+from mien.shards.duplicates import candidates, hashes, likeness, refuse_leaks, thumbnail
 from mien.shards.folds import Split, split_fold
 from mien.shards.writer import write_shards
 
@@ -58,12 +58,36 @@ def test_candidates_are_what_a_slow_loop_finds():
     assert len({m for _, _, m in slow}) == 2
 
 
-def test_correlations_by_hand():
-    ramp = np.tile(np.arange(32, dtype=np.uint8), (32, 1))
+def test_likeness_by_hand():
+    random = np.random.default_rng(0)
+    one, other = (thumbnail(picture(seed, 112)) for seed in (0, 1))
+    noise = random.integers(0, 255, (32, 32)).astype(np.uint8)
     flat = np.full((32, 32), 7, dtype=np.uint8)
-    left = np.stack([ramp, ramp, ramp, flat, flat])
-    right = np.stack([ramp * 2 + 5, 31 - ramp, ramp.T, flat, ramp])
-    np.testing.assert_allclose(correlations(left, right), [1, -1, 0, 1, 0], atol=1e-12)
+    left = np.stack([one, one, one, flat, flat, one])
+    right = np.stack([one, one // 2 + 30, 255 - one, flat, one, noise])
+    alike = likeness(left, right)
+    np.testing.assert_allclose(alike[[0, 2, 3, 4]], [1, 0, 1, 0], atol=1e-5)
+    assert alike[1] > 0.999  # half the contrast, rounded
+    assert alike[5] < 0.5
+    assert likeness(one[None], other[None])[0] < 0.8
+
+
+@pytest.mark.parametrize(
+    "move", [(0.5, 0, 0, 1), (0, -0.5, 0, 1), (0, 0, 1.5, 1), (0, 0, 0, 1.02), (0.3, 0.3, -1, 0.99)]
+)
+def test_a_copy_that_was_aligned_anew_is_alike_and_another_face_is_not(move):
+    right_px, down_px, degrees, size = move
+    matrix = cv2.getRotationMatrix2D((55.5, 55.5), degrees, size)
+    matrix[:, 2] += right_px, down_px
+    for seed in range(10):
+        still = cv2.GaussianBlur(picture(seed, 112), (0, 0), 1)
+        moved = cv2.warpAffine(
+            still, matrix, (112, 112), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+        )
+        again = decoded(jpeg(moved, quality=60))
+        other = thumbnail(picture(seed + 50, 112))
+        assert likeness(thumbnail(still)[None], thumbnail(again)[None])[0] > 0.99
+        assert likeness(thumbnail(still)[None], other[None])[0] < 0.9
 
 
 COPIES = {

@@ -14,6 +14,6 @@ class Shard(Section):
     by: Literal["subject", "picture"] = "subject"  # `picture` shares people between folds, and says so in the report
     seed: int = 0
     samples_per_shard: int = Field(512, ge=1)
-    phash_distance: int = Field(6, ge=0, le=64)  # of 64 bits: nearer pictures are looked at as near-duplicates
-    near_duplicate_correlation: float = Field(0.995, gt=0, le=1)  # and are such from here on (32 px grey crops)
+    phash_distance: int = Field(12, ge=0, le=64)  # of 64 bits: nearer pictures are looked at as near-duplicates
+    near_duplicate_correlation: float = Field(0.99, gt=0, le=1)  # and are such from here on (32 px grey, registered)
     max_reject_share: float = Field(0.05, ge=0, le=1)

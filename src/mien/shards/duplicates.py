@@ -14,7 +14,9 @@ from mien.shards.tars import Tars, damaged, decode_into
 THUMB_PX = 32
 _LOW = 8  # lowest frequencies per axis: 64 bits
 _BLOCK = 128  # rows compared with all others at once
-_PAIRS = 4096  # candidates confirmed at once
+_PAIRS = 1024  # candidates confirmed at once
+_SMOOTH_PX = 0.8  # of the thumbnail: gradients then hold for shifts of about a pixel
+_FLAT = 1.0  # sum of squared grey levels about the mean below which a thumbnail has no content
 
 _k, _x = np.arange(_LOW)[:, None], np.arange(THUMB_PX)[None, :]
 _COSINES = np.cos(np.pi * _k * (2 * _x + 1) / (2 * THUMB_PX))  # (8, 32), DCT-II
@@ -63,13 +65,29 @@ def near_duplicates(index: Index, differ: NDArray[np.int64]) -> Pairs:
     rows = np.unique(np.concatenate([found.first, found.second]))
     thumbs = _thumbnails(index, rows)
     first, second = np.searchsorted(rows, found.first), np.searchsorted(rows, found.second)
-    close = np.empty(len(first), dtype=np.bool_)
+    close = np.zeros(len(first), dtype=np.bool_)
     for at in range(0, len(first), _PAIRS):
         part = slice(at, at + _PAIRS)
-        left, right = thumbs[first[part]], thumbs[second[part]]
-        right = np.where(found.mirrored[part, None, None], right[:, :, ::-1], right)
-        close[part] = correlations(left, right) >= index.about.near_duplicate_correlation
+        close[part] = _confirmed(
+            thumbs, first[part], second[part], found.mirrored[part], index.about.near_duplicate_correlation
+        )
     return Pairs(found.first[close], found.second[close], found.mirrored[close])
+
+
+def _confirmed(
+    thumbs: NDArray[np.uint8],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    mirrored: NDArray[np.bool_],
+    least: float,
+) -> NDArray[np.bool_]:
+    """Which pairs of thumbnails have at least this likeness; the second is turned round where so marked."""
+    turned = np.where(mirrored[:, None, None], thumbs[second][:, :, ::-1], thumbs[second])
+    own, which = np.unique(first, return_inverse=True)  # few, as pairs come sorted
+    close = _explained(turned, _bases(thumbs[own])[which]) >= least
+    if close.any():
+        close[close] = likeness(thumbs[first[close]], turned[close]) >= least
+    return close
 
 
 def candidates(
@@ -94,13 +112,51 @@ def candidates(
     return Pairs(np.concatenate(left), np.concatenate(right), np.concatenate(turned))
 
 
-def correlations(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Pearson correlation of thumbnails (N, 32, 32) pair by pair -> (N,); two flat ones count as equal."""
-    a, b = (x.reshape(len(x), -1).astype(np.float64) for x in (left, right))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    norm = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    product = (a * b).sum(axis=1) / np.maximum(norm, 1e-12)
-    return np.asarray(np.where(norm > 0, product, (left == right).all(axis=(1, 2))), dtype=np.float64)
+def likeness(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Correlation of thumbnails (N, 32, 32), pair by pair -> (N,), but for a small similarity between them.
+
+    A copy that goes through the detector again comes out a little shifted, turned and scaled, which plain
+    correlation takes for another picture. To first order (Lucas and Kanade 1981) it is a sum of the picture,
+    its two gradients, and its derivatives by turn and size. The likeness is the multiple correlation with
+    these five, the lesser of both directions. Two flat pictures count as alike.
+    """
+    return np.minimum(_explained(left, _bases(right)), _explained(right, _bases(left)))
+
+
+def _explained(pictures: NDArray[np.uint8], bases: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Multiple correlation of each picture with the small similarities of another, given as a basis."""
+    values = _inner(_smooth(pictures))
+    along = np.einsum("ntk,nk->nt", bases, values)
+    power = np.square(values).sum(axis=1)
+    alike = np.sqrt(np.square(along).sum(axis=1) / np.maximum(power, _FLAT)) * (along[:, 0] > 0)
+    flat = ~bases.any(axis=(1, 2))
+    return np.asarray(np.where(power < _FLAT, flat, alike), dtype=np.float64)
+
+
+def _bases(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Orthonormal (N, 5, K): the picture first, then what its small similarities add; 0 for a flat one."""
+    pixels = _smooth(pictures)
+    down, along = np.gradient(pixels, axis=(1, 2))
+    y, x = np.mgrid[0:THUMB_PX, 0:THUMB_PX].astype(np.float32) / THUMB_PX - 0.5
+    terms = (pixels, along, down, x * along + y * down, x * down - y * along)
+    columns = np.stack([_inner(np.asarray(term)) for term in terms], axis=2)
+    bases, triangle = np.linalg.qr(columns)
+    # QR leaves the sign open: let the first vector point as the picture does
+    bases *= np.sign(triangle[:, :1, :1])
+    seen = np.square(columns[:, :, 0]).sum(axis=1) >= _FLAT
+    return np.asarray(np.swapaxes(bases, 1, 2) * seen[:, None, None], dtype=np.float32)
+
+
+def _smooth(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.stack(
+        [cv2.GaussianBlur(picture.astype(np.float32), (0, 0), _SMOOTH_PX) for picture in pictures]
+    )
+
+
+def _inner(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, 32, 32) without the border, where gradients are one-sided, as (N, K) with mean 0."""
+    flat = pictures[:, 1:-1, 1:-1].reshape(len(pictures), -1)
+    return np.asarray(flat - flat.mean(axis=1, keepdims=True))
 
 
 def _thumbnails(index: Index, rows: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -1,9 +1,10 @@
-"""The 52 facial actions that the mesh knows, under their ARKit names (Apple, ARFaceAnchor.BlendShapeLocation)."""
+"""The 52 facial actions that the mesh knows, under their ARKit names (Apple,
+ARFaceAnchor.BlendShapeLocation)."""
 
 _SIDED = (
-    "browDown", "browOuterUp", "cheekSquint", "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp",
-    "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress", "mouthSmile",
-    "mouthStretch", "mouthUpperUp", "noseSneer",
+    "browDown", "browOuterUp", "cheekSquint", "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut",
+    "eyeLookUp", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress",
+    "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer",
 )  # fmt: skip
 _UNSIDED = (
     "browInnerUp", "cheekPuff", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose", "mouthFunnel",
@@ -20,7 +21,7 @@ PLACE = {name: number for number, name in enumerate(ACTIONS)}
 
 
 def mirrored(name: str) -> str:
-    """Give the action of the other side; an unsided one is its own mirror, jawLeft and mouthLeft have theirs."""
+    """Give the action of the other side; an unsided one is its own mirror."""
     if name.endswith("Left"):
         return name[:-4] + "Right"
     return name[:-5] + "Left" if name.endswith("Right") else name

@@ -1,6 +1,8 @@
-"""Where rendered pictures are kept: plain tar files with fixed times and owners, and the manifest beside them.
+"""Where rendered pictures are kept: plain tar files with fixed times and owners, and the manifest beside
+them.
 
-A part is one person's tar and table; it appears whole or not at all. Parts are bound into few big tars at the end.
+A part is one person's tar and table; it appears whole or not at all. Parts are bound into few big tars at the
+end.
 """
 
 import hashlib
@@ -20,7 +22,8 @@ LARGEST = 512 << 20  # bytes of a tar of pictures, about
 
 
 def member(name: str, payload: bytes) -> tuple[bytes, int]:
-    """A tar entry (USTAR, mode 644, root's, at the epoch) with its padding, and where in it the payload begins."""
+    """A tar entry (USTAR, mode 644, root's, at the epoch) with its padding, and where in it the payload
+    begins."""
     info = tarfile.TarInfo(name)
     info.size = len(payload)
     head = info.tobuf(tarfile.USTAR_FORMAT)
@@ -57,7 +60,7 @@ def is_whole(part: Path, pictures: int) -> bool:
 
 
 def bind(parts: list[Path], into: Path) -> None:
-    """Join parts into `into/pictures-NNNNN.tar` of about LARGEST bytes, then write `into/manifest.parquet`."""
+    """Join parts into `into/pictures-NNNNN.tar` of about LARGEST bytes, then write the manifest."""
     rows: list[Row] = []
     for number, group in enumerate(_groups(parts)):
         name = f"pictures-{number:05d}.tar"

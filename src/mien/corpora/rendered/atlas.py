@@ -1,7 +1,8 @@
-"""The texture atlas: where each texel of the skin lies on the mean head, so that faces are painted in millimetres.
+"""The texture atlas: where each texel of the skin lies on the mean head, so that faces are painted in
+millimetres.
 
-MakeHuman's texture space gives the face a small corner of its square. Its islands are moved into an atlas of our own in
-which the face is large, and each texel learns its position and its normal on the mean adult head.
+MakeHuman's texture space gives the face a small corner of its square. Its islands are moved into an atlas of
+our own in which the face is large, and each texel learns its position and its normal on the mean adult head.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from mien.corpora.rendered.shape import neutral_shape
 
 WIDTH, HEIGHT = 1024, 1424
 _HEAD, _MOUTH, _SOCKETS, _TORSO = range(4)
-# island: u0, u1, v0, v1 in the texture space of the mesh; x, y in atlas px of its upper left; px per texture unit
+# island: u0, u1, v0, v1 in the texture space of the mesh; x, y in atlas px of its upper left; px per texture
+# unit
 _ISLANDS = (
     (0.60, 1.01, 0.145, 0.85, 2, 2, 2000.0),
     (0.74, 0.94, -0.01, 0.145, 820, 20, 1000.0),
@@ -63,7 +65,7 @@ def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
 
 
 def make_atlas(basis: Basis) -> Atlas:
-    """Lay out the islands and find each texel's place by casting rays onto the flattened mesh (about 0.5 s)."""
+    """Lay out the islands and find each texel's place by rays onto the flattened mesh (about 0.5 s)."""
     uv = basis.uv[basis.skin_uv]
     middle = uv.mean(axis=1)
     corners = np.zeros_like(uv)

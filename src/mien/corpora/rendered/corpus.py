@@ -1,4 +1,5 @@
-"""Render a corpus: person by person over processes, resumable, the same bytes whatever the number of processes."""
+"""Render a corpus: person by person over processes, resumable, the same bytes whatever the number of
+processes."""
 
 import hashlib
 import multiprocessing
@@ -34,9 +35,9 @@ def render_corpus(
 ) -> None:
     """Write `into/manifest.parquet` and `into/pictures-00000.tar`, ...; the same bytes for the same config.
 
-    `name` starts every key. `basis_cache` keeps the head's basis between runs. `progress(done, total)` counts pictures.
-    `workers`: processes, by default one per core this process may use; 1 renders here. Finished people of an
-    interrupted run are kept under `into/.unfinished` and used again.
+    `name` starts every key. `basis_cache` keeps the head's basis between runs. `progress(done, total)` counts
+    pictures. `workers`: processes, by default one per core this process may use; 1 renders here. Finished
+    people of an interrupted run are kept under `into/.unfinished` and used again.
     """
     load_basis(basis_cache)  # one process makes the cache, the others find it
     each = pictures_per_person(config)
@@ -61,7 +62,8 @@ def _cores() -> int:
 
 
 def _fingerprint(name: str, config: RenderedCorpus) -> str:
-    """Hash of all that shapes a part: what was begun under other settings or by other code is not gone on with."""
+    """Hash of all that shapes a part: what was begun under other settings or by other code is not gone on
+    with."""
     shaping = config.model_dump_json(exclude={"people", "first_person", "source"})
     digest = hashlib.sha256(f"{name} {shaping} {version()}".encode())
     for file in sorted(Path(__file__).parent.iterdir()):

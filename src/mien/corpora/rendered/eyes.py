@@ -1,4 +1,5 @@
-"""Eyeballs: spheres where the mesh has its eye, painted with sclera, iris and pupil, and turned towards a gaze."""
+"""Eyeballs: spheres where the mesh has its eye, painted with sclera, iris and pupil, and turned towards a
+gaze."""
 
 from functools import lru_cache
 
@@ -17,7 +18,8 @@ LOOK_DEGREES = 30.0  # what an eyeLook action of 1 turns the lids for
 
 @lru_cache(maxsize=1)
 def _sphere() -> tuple[Floats, Ints, Floats]:
-    """Front of a unit sphere with its pole at -y: vertices (n, 3), triangles (t, 3), texture px per corner (t, 3, 2)."""
+    """Front of a unit sphere with its pole at -y: vertices (n, 3), triangles (t, 3), texture px per corner
+    (t, 3, 2)."""
     # denser towards the pupil
     polar = np.radians(REACH_DEGREES) * np.linspace(0, 1, RINGS) ** 1.3
     round_ = np.linspace(0, 2 * np.pi, SEGMENTS + 1)

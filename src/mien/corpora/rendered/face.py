@@ -1,4 +1,5 @@
-"""One person's head ready to be shown: shape, skin, eyes and hair of a display, as pieces in the head's own axes."""
+"""One person's head ready to be shown: shape, skin, eyes and hair of a display, as pieces in the head's own
+axes."""
 
 from dataclasses import dataclass
 
@@ -26,7 +27,8 @@ from mien.corpora.rendered.shape import moved, neutral_shape
 from mien.corpora.rendered.trace import Material, Piece
 
 SKIN, EYE, TEETH, TONGUE, LASHES, LOCKS, THING = range(7)
-"""Numbers of the materials, as `Face.materials` lists them; THING is for what a picture puts before the face."""
+"""Numbers of the materials, as `Face.materials` lists them; THING is for what a picture puts before the face.
+"""
 
 
 _ENAMEL, _TONGUE, _LASH = (0.85, 0.79, 0.68), (0.42, 0.11, 0.10), (0.012, 0.010, 0.009)  # linear RGB
@@ -97,7 +99,7 @@ class Face:
         ]
 
     def vertices(self, units: dict[str, float], lean: dict[str, float], gaze: tuple[float, float]) -> Floats:
-        """Vertices (V, 3) of the display, without hair, in the head's axes about the point between the eyes."""
+        """Vertices (V, 3) of the display, without hair, in the head's axes, from between the eyes."""
         actions = actions_of(units, lean)
         for name, value in eyes.lids_for(gaze).items():
             actions[name] = actions.get(name, 0.0) + value
@@ -145,7 +147,8 @@ def plain(
 
 
 def _curtain(studio: Studio, rest: Floats, centre: Floats, person: Person) -> Piece | None:
-    """Long hair: a sheet round the sides and the back of the head, down from the crown; None for other styles."""
+    """Long hair: a sheet round the sides and the back of the head, down from the crown; None for other
+    styles."""
     hair = person.hair
     if hair.style != "long":
         return None

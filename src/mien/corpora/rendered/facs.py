@@ -1,8 +1,8 @@
 """Action units and the facial actions that show them.
 
-The mesh knows ARKit's 52 actions, FACS speaks of action units (Ekman, Friesen and Hager, Facial Action Coding System,
-2002). The table follows the muscles' descriptions in the manual's chapters; the weights were set by eye on rendered
-faces, a weight of 1 of an action unit being about intensity E.
+The mesh knows ARKit's 52 actions, FACS speaks of action units (Ekman, Friesen and Hager, Facial Action Coding
+System, 2002). The table follows the muscles' descriptions in the manual's chapters; the weights were set by
+eye on rendered faces, a weight of 1 of an action unit being about intensity E.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,8 @@ ACTIONS_OF: dict[str, dict[str, float]] = {
 
 
 MOST = 1.4
-"""Of an action: its target still moves the face soundly a little beyond the weight of 1 that it was modelled for."""
+"""Of an action: its target still moves the face soundly a little beyond the weight of 1 that it was modelled
+for."""
 
 
 def is_sided(unit: str) -> bool:
@@ -53,8 +54,9 @@ def is_sided(unit: str) -> bool:
 def actions_of(units: Mapping[str, float], tilt: Mapping[str, float] | None = None) -> dict[str, float]:
     """Facial actions that show the action units, each from 0 to MOST.
 
-    `units`: AU name -> weight, 0 to 1. `tilt`: AU name -> -1 (the person's right side alone) to 1 (left side alone).
-    What several units ask of one action adds up to at most MOST. KeyError: an action unit that the table lacks.
+    `units`: AU name -> weight, 0 to 1. `tilt`: AU name -> -1 (the person's right side alone) to 1 (left side
+    alone). What several units ask of one action adds up to at most MOST. KeyError: an action unit that the
+    table lacks.
     """
     out: dict[str, float] = {}
     for unit, weight in units.items():

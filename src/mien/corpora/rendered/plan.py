@@ -1,4 +1,4 @@
-"""What a corpus shows: every picture of every person, in order, each with its own stream of random numbers."""
+"""What a corpus shows: every picture of every person, in order, each with its own random numbers."""
 
 import math
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ def pictures_per_person(config: RenderedCorpus) -> int:
 def plan_person(name: str, config: RenderedCorpus, person: Person) -> Iterator[Planned]:
     """Every picture of one person, in the order of the manifest.
 
-    A picture depends on the seed, the person, the expression, the condition and its number alone, so that a corpus with
-    more people or more pictures holds the same ones again.
+    A picture depends on the seed, the person, the expression, the condition and its number alone, so that a
+    corpus with more people or more pictures holds the same ones again.
     """
     for expression in config.expressions:
         for condition, count in ((LAB, config.lab_pictures), (WILD, config.wild_pictures)):
@@ -77,7 +77,8 @@ def _sequence(
 
 
 def curve(frames: int, falls: bool, sharpness: float) -> list[float]:
-    """Share of the apex in each frame: 0 first and 1 at the apex, which is the last frame unless the display falls again."""
+    """Share of the apex in each frame: 0 first and 1 at the apex, which is the last frame unless the display
+    falls again."""
     apex = frames - 1 if not falls else max(1, round((frames - 1) * 0.55))
     out = []
     for frame in range(frames):

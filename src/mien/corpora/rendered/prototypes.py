@@ -1,8 +1,8 @@
 """How the canonical expressions are shown: several ways each, as action units with ranges of weight.
 
-After the prototypes and major variants of EMFACS (Ekman, Friesen and Hager, FACS Investigator's Guide, 2002) and the
-action units that the models of the Radboud Faces Database were trained on (Langner et al., Cognition and Emotion 24,
-2010). Which variant is how frequent, the ranges and the optional units are ours.
+After the prototypes and major variants of EMFACS (Ekman, Friesen and Hager, FACS Investigator's Guide, 2002)
+and the action units that the models of the Radboud Faces Database were trained on (Langner et al., Cognition
+and Emotion 24, 2010). Which variant is how frequent, the ranges and the optional units are ours.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 Range = tuple[float, float]
+
+
+EASE = 0.7
+"""Exponent from intensity to weight: half the intensity still moves the face by more than half."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +49,53 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
             {"AU25": (0.8, (0.5, 1.0)), "AU26": (0.5, (0.3, 0.8)), "AU7": (0.3, (0.2, 0.5))},
             3,
         ),
-        Variant({"AU1": (0.6, 1.0), "AU2": (0.5, 0.9), "AU5": (0.7, 1.0), "AU26": (0.4, 0.9)}, {"AU20": (0.5, (0.3, 0.7))}, 1),
+        Variant(
+            {"AU1": (0.6, 1.0), "AU2": (0.5, 0.9), "AU5": (0.7, 1.0), "AU26": (0.4, 0.9)},
+            {"AU20": (0.5, (0.3, 0.7))},
+        ),
         Variant({"AU5": (0.8, 1.0), "AU20": (0.6, 1.0), "AU25": (0.5, 1.0)}, {"AU1": (0.7, (0.4, 0.8))}, 1),
     ),
     "disgust": (
-        Variant({"AU9": (0.6, 1.0), "AU10": (0.4, 0.8)}, {"AU25": (0.5, (0.3, 0.8)), "AU17": (0.4, (0.3, 0.7))}, 3),
-        Variant({"AU10": (0.6, 1.0), "AU17": (0.3, 0.7)}, {"AU4": (0.4, (0.2, 0.5)), "AU15": (0.3, (0.2, 0.5))}, 2),
-        Variant({"AU9": (0.6, 1.0), "AU16": (0.3, 0.7), "AU25": (0.4, 0.9)}, {"AU26": (0.3, (0.2, 0.5)), "AU7": (0.4, (0.2, 0.6))}, 1),
+        Variant(
+            {"AU9": (0.6, 1.0), "AU10": (0.4, 0.8)},
+            {"AU25": (0.5, (0.3, 0.8)), "AU17": (0.4, (0.3, 0.7))},
+            3,
+        ),
+        Variant(
+            {"AU10": (0.6, 1.0), "AU17": (0.3, 0.7)},
+            {"AU4": (0.4, (0.2, 0.5)), "AU15": (0.3, (0.2, 0.5))},
+            2,
+        ),
+        Variant(
+            {"AU9": (0.6, 1.0), "AU16": (0.3, 0.7), "AU25": (0.4, 0.9)},
+            {"AU26": (0.3, (0.2, 0.5)), "AU7": (0.4, (0.2, 0.6))},
+        ),
     ),
     "anger": (
-        Variant({"AU4": (0.7, 1.0), "AU5": (0.3, 0.7), "AU7": (0.4, 0.8), "AU23": (0.6, 1.0)}, {"AU17": (0.4, (0.3, 0.7))}, 3),
+        Variant(
+            {"AU4": (0.7, 1.0), "AU5": (0.3, 0.7), "AU7": (0.4, 0.8), "AU23": (0.6, 1.0)},
+            {"AU17": (0.4, (0.3, 0.7))},
+            3,
+        ),
         Variant({"AU4": (0.7, 1.0), "AU7": (0.5, 0.9), "AU24": (0.5, 1.0)}, {"AU17": (0.3, (0.3, 0.7))}, 2),
-        Variant({"AU4": (0.7, 1.0), "AU5": (0.4, 0.8), "AU10": (0.3, 0.6), "AU16": (0.3, 0.6), "AU25": (0.6, 1.0)}, {"AU26": (0.4, (0.2, 0.6))}, 1),
+        Variant(
+            {"AU4": (0.7, 1.0), "AU5": (0.4, 0.8), "AU10": (0.3, 0.6), "AU16": (0.3, 0.6)}
+            | {"AU25": (0.6, 1.0)},
+            {"AU26": (0.4, (0.2, 0.6))},
+        ),
     ),
     "contempt": (
-        Variant({"AU14": (0.7, 1.0), "AU12": (0.2, 0.5)}, {"AU10": (0.2, (0.2, 0.4))}, 3, ("AU14", "AU12", "AU10")),
-        Variant({"AU10": (0.3, 0.6), "AU14": (0.5, 0.9)}, {"AU2": (0.3, (0.2, 0.5))}, 1, ("AU10", "AU14", "AU2")),
+        Variant(
+            {"AU14": (0.7, 1.0), "AU12": (0.2, 0.5)},
+            {"AU10": (0.2, (0.2, 0.4))},
+            3,
+            ("AU14", "AU12", "AU10"),
+        ),
+        Variant(
+            {"AU10": (0.3, 0.6), "AU14": (0.5, 0.9)},
+            {"AU2": (0.3, (0.2, 0.5))},
+            one_sided=("AU10", "AU14", "AU2"),
+        ),
     ),
 }  # fmt: skip
 
@@ -75,7 +110,8 @@ IDLE: dict[str, Range] = {
 
 @dataclass(frozen=True)
 class Display:
-    """What one face shows: action units, how far each leans to one side, and how much of each is the expression's."""
+    """What one face shows: action units, how far each leans to one side, and how much of each is the
+    expression's."""
 
     units: dict[str, float]  # at the apex, intensity included
     idle: dict[str, float]  # there whatever the intensity
@@ -92,7 +128,8 @@ class Display:
 def display(
     expression: str, intensity: float, rest: dict[str, float], idle_units: float, rng: np.random.Generator
 ) -> Display:
-    """Draw one way to show `expression`. `rest`: the person's own resting face; `idle_units`: mean number of idle units."""
+    """Draw one way to show `expression`. `rest`: the person's own resting face; `idle_units`: mean number of
+    idle units."""
     variants = VARIANTS[expression]
     shares = np.array([v.share for v in variants])
     variant = variants[rng.choice(len(variants), p=shares / shares.sum())]
@@ -100,10 +137,10 @@ def display(
     for unit, (often, weights) in variant.maybe.items():
         if rng.random() < often:
             ranges[unit] = weights
-    units = {
-        u: float(min(1.0, intensity * rng.uniform(*r) * np.exp(rng.normal(0, 0.12))))
-        for u, r in ranges.items()
-    }
+    units = {}
+    for unit, weights in ranges.items():
+        drawn = intensity**EASE * rng.uniform(*weights) * np.exp(rng.normal(0, 0.12))
+        units[unit] = float(min(1.0, drawn))
     tilt = {u: float(np.clip(rng.normal(0, 0.12), -0.4, 0.4)) for u in IDLE | units}
     side = rng.choice([-1.0, 1.0])
     for unit in variant.one_sided:

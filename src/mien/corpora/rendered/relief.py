@@ -1,6 +1,8 @@
-"""Relief: from heights painted in the atlas to tilts of the surface normal, and the lines that expressions dig."""
+"""Relief: from heights painted in the atlas to tilts of the surface normal, and the lines that expressions
+dig."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -11,30 +13,52 @@ from mien.corpora.rendered.paint import Canvas
 STEEPEST = 0.9  # of a tilt: beyond it, island borders and pinched texels would shine
 _DEEPEST_MM = 0.42
 
-# Lines as points (X, Z) in millimetres on the mean head's left half, their half-width, and the action units that dig
+# Lines as points (X, Z) in millimetres on the mean head's left half, their half-width, and the action units
+# that dig
 # them. Lines on the middle are drawn on both halves.
 _Line = tuple[tuple[tuple[float, float], ...], float]
-GROUPS: dict[str, tuple[tuple[str, ...], bool, tuple[_Line, ...]]] = {
+GROUPS: dict[str, tuple[tuple[str, ...], tuple[_Line, ...]]] = {
     "forehead": (
-        ("AU1", "AU2"), False,
-        ((((0, 36), (20, 39), (40, 37)), 1.3), (((0, 45), (22, 48), (43, 45)), 1.4), (((0, 54), (20, 57), (38, 55)), 1.2)),
+        ("AU1", "AU2"),
+        (
+            (((0, 36), (20, 39), (40, 37)), 1.3),
+            (((0, 45), (22, 48), (43, 45)), 1.4),
+            (((0, 54), (20, 57), (38, 55)), 1.2),
+        ),
     ),
-    "inner forehead": (("AU1",), False, ((((0, 33), (14, 35)), 1.2), (((0, 41), (17, 42)), 1.3))),
-    "glabella": (("AU4",), False, ((((5, 10), (6, 20), (8, 29)), 1.2), (((11, 17), (12, 25)), 1.0))),
-    "nose root": (("AU9",), False, ((((0, 5), (8, 4)), 1.2), (((0, 0), (8, -2)), 1.1), (((9, -8), (15, -16)), 1.2), (((7, -14), (12, -21)), 1.0))),
-    "crow": (("AU6",), True, ((((49, 2), (62, 8)), 0.9), (((50, -2), (64, -2)), 0.9), (((49, -6), (62, -13)), 1.0))),
-    "under eye": (("AU6", "AU7"), True, ((((17, -12), (30, -15), (44, -11)), 1.3), (((20, -18), (32, -22), (46, -18)), 1.6))),
-    "nasolabial": (("AU12", "AU10", "AU9"), True, ((((17, -36), (24, -46), (31, -58), (35, -72)), 1.9),)),
-    "mouth corner": (("AU14", "AU12"), True, ((((31, -66), (33, -74), (31, -82)), 1.3),)),
-    "marionette": (("AU15",), True, ((((27, -76), (31, -88), (31, -98)), 1.6),)),
-    "chin": (("AU17",), False, ((((0, -88), (13, -92)), 1.5), (((5, -98), (12, -104)), 1.4), (((0, -108), (6, -106)), 1.3))),
-}  # fmt: skip
-NAMES = tuple(GROUPS)
+    "inner forehead": (("AU1",), ((((0, 33), (14, 35)), 1.2), (((0, 41), (17, 42)), 1.3))),
+    "glabella": (("AU4",), ((((5, 10), (6, 20), (8, 29)), 1.2), (((11, 17), (12, 25)), 1.0))),
+    "nose root": (
+        ("AU9",),
+        (
+            (((0, 5), (8, 4)), 1.2),
+            (((0, 0), (8, -2)), 1.1),
+            (((9, -8), (15, -16)), 1.2),
+            (((7, -14), (12, -21)), 1.0),
+        ),
+    ),
+    "crow": (
+        ("AU6",),
+        ((((49, 2), (62, 8)), 0.9), (((50, -2), (64, -2)), 0.9), (((49, -6), (62, -13)), 1.0)),
+    ),
+    "under eye": (
+        ("AU6", "AU7"),
+        ((((17, -12), (30, -15), (44, -11)), 1.3), (((20, -18), (32, -22), (46, -18)), 1.6)),
+    ),
+    "nasolabial": (("AU12", "AU10", "AU9"), ((((17, -36), (24, -46), (31, -58), (35, -72)), 1.9),)),
+    "mouth corner": (("AU14", "AU12"), ((((31, -66), (33, -74), (31, -82)), 1.3),)),
+    "marionette": (("AU15",), ((((27, -76), (31, -88), (31, -98)), 1.6),)),
+    "chin": (
+        ("AU17",),
+        ((((0, -88), (13, -92)), 1.5), (((5, -98), (12, -104)), 1.4), (((0, -108), (6, -106)), 1.3)),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Relief:
-    """Fields that turn heights into tilts, and the heights of the lines on the part of the atlas that holds the face."""
+    """Fields that turn heights into tilts, and the heights of the lines on the part of the atlas that holds
+    the face."""
 
     across: Floats  # (H, W, 3): tilt per unit of slope along columns, per millimetre
     along: Floats  # (H, W, 3): the same along rows
@@ -59,8 +83,8 @@ def make_relief(canvas: Canvas) -> Relief:
     rows, columns = np.flatnonzero(face.any(axis=1)), np.flatnonzero(face.any(axis=0))
     window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
     inside, x, z = face[window], mm[window][..., 0], mm[window][..., 2]
-    left = [_dig(lines, x, z) * inside for _, _, lines in GROUPS.values()]
-    right = [_dig(lines, -x, z) * inside for _, _, lines in GROUPS.values()]
+    left = [_dig(lines, x, z) * inside for _, lines in GROUPS.values()]
+    right = [_dig(lines, -x, z) * inside for _, lines in GROUPS.values()]
     return Relief(across, along, window, np.stack(left + right).astype(np.float32))
 
 
@@ -69,7 +93,7 @@ def _dig(lines: tuple[_Line, ...], x: Floats, z: Floats) -> Floats:
     total = np.zeros_like(x)
     for points, half in lines:
         nearest = np.full_like(x, 1e3)
-        for (x0, z0), (x1, z1) in zip(points, points[1:], strict=False):
+        for (x0, z0), (x1, z1) in pairwise(points):
             dx, dz = x1 - x0, z1 - z0
             t = np.clip(((x - x0) * dx + (z - z0) * dz) / (dx * dx + dz * dz), 0, 1)
             nearest = np.minimum(nearest, np.hypot(x - x0 - t * dx, z - z0 - t * dz))
@@ -89,12 +113,12 @@ def tilt(relief: Relief, height: Floats, window: tuple[slice, slice] | None = No
 def line_depths(left: dict[str, float], right: dict[str, float], depth: float) -> Floats:
     """Depth in millimetres of each group on both sides, (2 * groups,).
 
-    `left`, `right`: weight of the action units on each side; `depth`: how lined the person is (0 to about 1.3). Lines
-    stay visible at rest in proportion to its square: a young face at rest is smooth.
+    `left`, `right`: weight of the action units on each side; `depth`: how lined the person is (0 to about
+    1.3). Lines stay visible at rest in proportion to its square: a young face at rest is smooth.
     """
     out = []
     for side in (left, right):
-        for units, _, _ in GROUPS.values():
+        for units, _ in GROUPS.values():
             active = min(1.0, sum(side.get(u, 0.0) for u in units))
             out.append(_DEEPEST_MM * (0.3 * depth**2 + (0.45 + 0.75 * depth) * active))
     return floats(out)

@@ -1,4 +1,4 @@
-"""How a picture is taken: pose, camera, light, backdrop, blur and noise of the two conditions, lab and wild."""
+"""How a picture is taken: pose, camera, light, backdrop, blur and noise, in the lab and in the wild."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,8 @@ _OFTEN = (0.4, 0.1, 0.15, 0.12, 0.08, 0.15)
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture's circumstances. Angles in degrees: yaw to the person's left, pitch up, roll clockwise in the picture."""
+    """One picture's circumstances. Angles in degrees: yaw to the person's left, pitch up, roll clockwise in
+    the picture."""
 
     condition: str
     yaw: float
@@ -53,14 +54,15 @@ def lab_shot(rng: np.random.Generator) -> Shot:
     yaw, pitch, roll = (float(x) for x in rng.normal(0, [2.5, 2.0, 1.8]))
     return Shot(
         LAB, yaw, pitch, roll, shift=_pair(rng, 0.02), half=float(0.128 * np.exp(rng.normal(0, 0.02))),
-        gaze=_pair(rng, 1.5), light=light, backdrop=0, backdrop_colour=np.full(3, 0.36, np.float32), blur_px=0.35,
+        gaze=_pair(rng, 1.5), light=light, backdrop=0, backdrop_colour=floats([0.36] * 3), blur_px=0.35,
         noise=0.004, quality=93, exposure=float(np.exp(rng.normal(0, 0.03))), occluder=None,
         stream=int(rng.integers(2**31)),
     )  # fmt: skip
 
 
 def wild_shot(rng: np.random.Generator, occluder_share: float) -> Shot:
-    """Anywhere: turned heads, any light, any backdrop, blur and noise, now and then something before the face."""
+    """Anywhere: turned heads, any light, any backdrop, blur and noise, now and then something before the
+    face."""
     yaw = float(np.clip(rng.normal(0, 20), -48, 48))
     side, up = rng.normal(0, 0.7), rng.uniform(-0.15, 1.0)
     warmth = rng.normal(0, 0.16)
@@ -80,7 +82,8 @@ def wild_shot(rng: np.random.Generator, occluder_share: float) -> Shot:
         WILD, yaw, float(np.clip(rng.normal(0, 9), -22, 22)), float(np.clip(rng.normal(0, 8), -22, 22)),
         shift=_pair(rng, 0.07), half=float(rng.uniform(0.115, 0.175)), gaze=_pair(rng, 5.0), light=light,
         backdrop=int(rng.integers(1, 6)), backdrop_colour=muted(rng),
-        blur_px=float(rng.choice([0.35, 0.7, 1.3], p=[0.5, 0.35, 0.15])), noise=float(rng.uniform(0.004, 0.026)),
+        blur_px=float(rng.choice([0.35, 0.7, 1.3], p=[0.5, 0.35, 0.15])),
+        noise=float(rng.uniform(0.004, 0.026)),
         quality=int(rng.integers(48, 95)), exposure=float(np.exp(rng.normal(0, 0.22))), occluder=occluder,
         stream=int(rng.integers(2**31)),
     )  # fmt: skip
@@ -106,7 +109,8 @@ def turn_of(shot: Shot) -> Floats:
 
 
 def view_of(yaw: float) -> str:
-    """The manifest's word for a yaw: where the face points in the picture of a person who turns to their own side."""
+    """The manifest's word for a yaw: where the face points in the picture of a person who turns to their own
+    side."""
     if abs(yaw) < 15:
         return "frontal"
     return ("half-" if abs(yaw) < 35 else "") + ("left" if yaw > 0 else "right")

@@ -1,6 +1,7 @@
 """Ray casting of one picture with Embree: hits, shadows, ambient light, and colours in linear light.
 
-World: metres, x to the picture's right, y away from the camera, z up; the camera sits at the origin and looks along +y.
+World: metres, x to the picture's right, y away from the camera, z up; the camera sits at the origin and looks
+along +y.
 """
 
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ class Light:
 
 
 def project(points: Floats, px: int, half: float) -> Floats:
-    """World points (N, 3) -> picture px (N, 2); a pixel's centre has whole-number coordinates. `half`: tan(fov / 2)."""
+    """World points (N, 3) -> picture px (N, 2); a pixel's centre has whole-number coordinates. `half`:
+    tan(fov / 2)."""
     x = points[:, 0] / (points[:, 1] * half)
     y = -points[:, 2] / (points[:, 1] * half)
     return floats(np.stack([x, y], axis=1) * (px / 2) + (px / 2 - 0.5))
@@ -64,7 +66,8 @@ def project(points: Floats, px: int, half: float) -> Floats:
 
 @lru_cache(maxsize=2)
 def _grid(px: int) -> Floats:
-    """Directions (px * px * SAMPLES ** 2, 3) of a camera with a field of view of 90 degrees, row by row; y is 1."""
+    """Directions (px * px * SAMPLES ** 2, 3) of a camera with a field of view of 90 degrees, row by row; y is
+    1."""
     n = px * SAMPLES
     u = (np.arange(n) + 0.5) / n * 2 - 1
     x, z = np.meshgrid(u, -u)

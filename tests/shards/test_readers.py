@@ -79,6 +79,7 @@ def test_batches_hold_what_the_index_says(index, kind):
 
 
 @either
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 3 worker processes")
 @pytest.mark.parametrize("which", ["index", "two_tars"])
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())

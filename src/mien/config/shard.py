@@ -11,9 +11,9 @@ class Shard(Section):
     """How aligned faces become folds and WebDataset tars."""
 
     folds: int = Field(4, ge=2)
-    by: Literal["subject", "picture"] = "subject"  # `picture` shares people between folds, and says so in the report
+    by: Literal["subject", "picture"] = "subject"  # `picture` shares people, and the report says so
     seed: int = 0
     samples_per_shard: int = Field(512, ge=1)
-    phash_distance: int = Field(12, ge=0, le=64)  # of 64 bits: nearer pictures are looked at as near-duplicates
-    near_duplicate_correlation: float = Field(0.99, gt=0, le=1)  # and are such from here on (32 px grey, registered)
+    phash_distance: int = Field(12, ge=0, le=64)  # of 64 bits: what is nearer is compared closely
+    near_duplicate_correlation: float = Field(0.99, gt=0, le=1)  # likeness from which on they are such
     max_reject_share: float = Field(0.05, ge=0, le=1)

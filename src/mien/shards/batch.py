@@ -38,6 +38,8 @@ class Batch:
         """The batch of these rows, in this order; `total` becomes their number."""
         index = torch.as_tensor(rows, dtype=torch.long)
         taken = {
-            f.name: getattr(self, f.name)[index] for f in fields(self) if isinstance(getattr(self, f.name), Tensor)
+            f.name: getattr(self, f.name)[index]
+            for f in fields(self)
+            if isinstance(getattr(self, f.name), Tensor)
         }
         return replace(self, keys=tuple(self.keys[i] for i in index.tolist()), total=len(index), **taken)

@@ -13,7 +13,8 @@ from mien.config import MienError
 from mien.shards.index import Index
 
 HEADER_BYTES = 512  # of a tar member, straight before its bytes
-_JPEG = b"\xff\xd8"
+SUFFIX = {b"\xff\xd8": "jpg", b"\x89P": "png"}
+"""Of a member's name, by the first two bytes of the crop."""
 
 
 class Tars:
@@ -103,7 +104,9 @@ def _size(path: Path) -> int:
 
 def decode_into(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
     """Decode a JPEG or PNG crop into (H, W, 3) RGB. ValueError: damaged, or another size."""
-    if bytes(data[:2]) == _JPEG:
+    if bytes(data[:2]) not in SUFFIX:
+        raise ValueError("neither JPEG nor PNG")
+    if SUFFIX[bytes(data[:2])] == "jpg":
         shape = simplejpeg.decode_jpeg(data, buffer=out).shape
     else:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)

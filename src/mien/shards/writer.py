@@ -26,12 +26,11 @@ from mien.shards.duplicates import hashes, near_duplicates, refuse_leaks, thumbn
 from mien.shards.folds import grouped, make_folds
 from mien.shards.gather import Gathered, crops, gather
 from mien.shards.index import COUNTS_FILE, INDEX, INDEX_FILE, About, Index, write_index
-from mien.shards.tars import HEADER_BYTES
+from mien.shards.tars import HEADER_BYTES, SUFFIX
 
 _LATER = ("group", "fold")  # index columns that need all shards
 _PART = pa.schema([field for field in INDEX if field.name not in _LATER])
 _COPIED = ("key", "expression", "subject", "sequence", "frame", "frames", "view", "yaw", "split")
-_SUFFIX = {b"\xff\xd8": "jpg", b"\x89P": "png"}
 _log = logging.getLogger(__name__)
 
 
@@ -130,7 +129,7 @@ def _shard(task: _Task, gathered: Gathered, gated: bool) -> pa.Table:
     with whole(task.path) as scratch, tarfile.open(scratch, "w", format=tarfile.USTAR_FORMAT) as tar:
         for row, text, crop in zip(described, texts, crops(gathered, task.first, task.last), strict=True):
             facts = _facts(row["key"], crop)
-            suffix = _SUFFIX[crop[:2]]
+            suffix = SUFFIX[crop[:2]]
             facts |= dict(zip(("offset", "size"), _add(tar, f"{row['key']}.{suffix}", crop), strict=True))
             facts |= dict(
                 zip(("json_offset", "json_size"), _add(tar, f"{row['key']}.json", text), strict=True)
@@ -174,7 +173,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int]:
 
 
 def _facts(key: str, crop: bytes) -> dict[str, Any]:
-    if crop[:2] not in _SUFFIX:
+    if crop[:2] not in SUFFIX:
         raise MienError(f"the crop of {key} is neither JPEG nor PNG; run stage align again.")
     try:
         picture = decode(crop)

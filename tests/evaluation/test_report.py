@@ -220,4 +220,4 @@ def test_dvc_shows_a_row_an_experiment_and_every_plot(made, tmp_path):
     page = (repo / "dvc_plots/index.html").read_text()
     assert all(name in page for name in ("validation_mean_accuracy", '"actual"', '"experiment"'))
     drawn = sorted(path.name for path in (repo / "dvc_plots/static").iterdir())
-    assert len(drawn) == len(list((made / "reports/plots/pictures").iterdir())) == 5
+    assert len(drawn) == len(list((made / "reports/plots/pictures").iterdir())) == 7

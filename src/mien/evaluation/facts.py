@@ -172,4 +172,5 @@ def _errors(path: Path) -> list[tuple[str, str]]:
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if found.get("model") == "given":
         return []  # measured against themselves
-    return [(region, percent(error)) for region, error in (found.get("nme") or {}).items()]
+    errors = found.get("nme") or {}
+    return [(region, percent(errors[region])) for region in sorted(errors, key=lambda name: name == "all")]

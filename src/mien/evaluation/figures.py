@@ -21,6 +21,8 @@ INK, FAINT, BLUE, ORANGE = (
     "#0072b2",
     "#d55e00",
 )  # the last two of Okabe and Ito: told apart by all
+INK_LUMINANCE = 0.0135
+CURVES_INCHES = 4.4, 3.1
 PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 Curve = Sequence[tuple[int, float]]
@@ -48,15 +50,15 @@ class Curves:
 
 def confusion(counts: Counts, classes: Sequence[str], title: str) -> bytes:
     """Row-normalised percentages of a matrix (C, C) of counts, with the counts of each class."""
-    shares = row_normalised(counts) * 100
+    percent = row_normalised(counts) * 100
     side = 1.7 + 0.52 * len(classes)
     figure, axes = _figure(side, side)
-    image = np.where(np.isnan(shares), 0, shares)
-    axes.imshow(image, cmap="Blues", vmin=0, vmax=100, aspect="equal")
-    for row, column in np.ndindex(shares.shape):
-        if not np.isnan(shares[row, column]):
-            ink = "white" if shares[row, column] > 55 else INK
-            text = f"{shares[row, column]:.0f}"
+    image = np.where(np.isnan(percent), 0, percent)
+    drawn = axes.imshow(image, cmap="Blues", vmin=0, vmax=100, aspect="equal")
+    for row, column in np.ndindex(percent.shape):
+        if not np.isnan(percent[row, column]):
+            ink = ink_on([float(c) for c in drawn.cmap(percent[row, column] / 100)[:3]])
+            text = f"{percent[row, column]:.0f}"
             axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=10)
     axes.set_xticks(
         range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=10
@@ -74,7 +76,7 @@ def confusion(counts: Counts, classes: Sequence[str], title: str) -> bytes:
 
 def compared(bars: Sequence[Bar], chance: float | None, label: str) -> bytes:
     """Means with intervals, one row an experiment, and a line where chance lies."""
-    figure, axes = _figure(7.2, 1.1 + 0.36 * len(bars))
+    figure, axes = _figure(5.6, 1.1 + 0.36 * len(bars))
     for row, bar in enumerate(reversed(bars)):
         if not math.isnan(bar.low):
             axes.plot(
@@ -106,17 +108,31 @@ def compared(bars: Sequence[Bar], chance: float | None, label: str) -> bytes:
     return _png(figure)
 
 
-def learning(curves: Curves, title: str) -> bytes:
-    """Loss on the left, validation accuracy on the right: a thin line a cell, a strong one for their mean."""
-    figure, left, right = _pair()
-    _panel(left, curves.losses, curves.starts, 1)
-    left.set_ylabel("loss", fontsize=10)
-    left.set_ylim(bottom=0)
-    _panel(right, curves.shares, curves.starts, 100)
-    right.set_ylabel("validation, %", fontsize=10)
-    right.set_ylim(0, 102)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+def losses(curves: Curves, title: str) -> bytes:
+    """Loss by epoch: a thin line a cell, a strong one for their mean."""
+    figure, axes = _figure(*CURVES_INCHES)
+    _panel(axes, curves.losses, curves.starts, 1)
+    axes.set_ylabel("loss", fontsize=10)
+    axes.set_ylim(bottom=0)
+    axes.set_title(f"{title}: loss", fontsize=11, loc="left", pad=16)
     return _png(figure)
+
+
+def shares(curves: Curves, title: str) -> bytes:
+    """Validation accuracy in percent by epoch: a thin line a cell, a strong one for their mean."""
+    figure, axes = _figure(*CURVES_INCHES)
+    _panel(axes, curves.shares, curves.starts, 100)
+    axes.set_ylabel("%", fontsize=10)
+    axes.set_ylim(0, 102)
+    axes.set_title(f"{title}: validation", fontsize=11, loc="left", pad=16)
+    return _png(figure)
+
+
+def ink_on(colour: Sequence[float]) -> str:
+    """Dark or white, whichever has more contrast on a colour of red, green and blue in 0..1 (WCAG 2.2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return INK if (luminance + 0.05) ** 2 > 1.05 * (INK_LUMINANCE + 0.05) else "#ffffff"
 
 
 def mean_curve(curves: Sequence[Curve]) -> list[tuple[int, float]]:
@@ -133,11 +149,13 @@ def _panel(
 ) -> None:
     for colour, (name, curves) in zip(PALETTE, sorted(named.items()), strict=False):
         for curve in curves if len(curves) > 1 else ():
-            axes.plot(*_xy(curve, scale), color=colour, linewidth=0.8, alpha=0.35)
+            axes.plot(*_xy(curve, starts, scale), color=colour, linewidth=0.8, alpha=0.35)
         mean = mean_curve(curves)
         mark = "o" if len(mean) < 3 else ""
         label = name.replace("_", " ")
-        axes.plot(*_xy(mean, scale), color=colour, linewidth=2, label=label, marker=mark, markersize=5)
+        axes.plot(
+            *_xy(mean, starts, scale), color=colour, linewidth=2, label=label, marker=mark, markersize=5
+        )
     for phase, start in starts:
         if len(starts) > 1:
             axes.axvline(start, color=FAINT, linewidth=1)
@@ -159,19 +177,19 @@ def _panel(
         axes.text(0.5, 0.5, "none recorded", transform=axes.transAxes, ha="center", color=INK, fontsize=10)
 
 
-def _xy(curve: Sequence[tuple[int, float]], scale: float) -> tuple[list[int], list[float]]:
-    return [epoch for epoch, _ in curve], [value * scale for _, value in curve]
+def _xy(
+    curve: Sequence[tuple[int, float]], starts: Sequence[tuple[str, int]], scale: float
+) -> tuple[list[float], list[float]]:
+    """Epochs and values, with a gap between phases: they may count different losses and labels."""
+    points = [(float(epoch), value * scale) for epoch, value in curve]
+    gaps = [(start - 0.5, math.nan) for _, start in starts]
+    x, y = zip(*sorted(points + gaps), strict=True)
+    return list(x), list(y)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     return figure, figure.add_subplot()
-
-
-def _pair() -> tuple[Figure, Axes, Axes]:
-    figure = Figure(figsize=(8.4, 3.1), dpi=DPI, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    return figure, left, right
 
 
 def _plain(axes: Axes, grid: Literal["both", "x"]) -> None:

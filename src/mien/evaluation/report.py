@@ -164,7 +164,8 @@ def _draw(shown: Shown) -> dict[str, bytes]:
         counts = np.array(outcome.scores["confusion"])
         title = f"{outcome.name}: % of each actual class"
         drawn[f"confusion-{outcome.name}"] = figures.confusion(counts, outcome.scores["classes"], title)
-        drawn[f"learning-{outcome.name}"] = figures.learning(outcome.curves, outcome.name)
+        drawn[f"loss-{outcome.name}"] = figures.losses(outcome.curves, outcome.name)
+        drawn[f"validation-{outcome.name}"] = figures.shares(outcome.curves, outcome.name)
     return drawn
 
 

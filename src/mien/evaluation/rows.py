@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mien.evaluation.figures import ink_on
 from mien.evaluation.outcomes import Difference, Outcome
 from mien.shards.index import Index
 
@@ -63,7 +64,7 @@ def percent(share: float | None, signed: bool = False) -> str:
     """A share of 1 as percent with one decimal."""
     if share is None or math.isnan(share):
         return NONE
-    return f"{share * 100:+.1f}" if signed else f"{share * 100:.1f}"
+    return f"{share * 100:+.1f}".replace("-", "\N{MINUS SIGN}") if signed else f"{share * 100:.1f}"
 
 
 def duration(seconds: float | None) -> str:
@@ -114,7 +115,7 @@ def shade(share: float | None) -> str:
     if share is None or math.isnan(share):
         return ""
     red, green, blue = (round(255 + (end - 255) * share) for end in (8, 81, 156))
-    return f"background:rgb({red},{green},{blue});color:{'#fff' if share > 0.55 else '#1b1f24'}"
+    return f"background:rgb({red},{green},{blue});color:{ink_on((red / 255, green / 255, blue / 255))}"
 
 
 def words(value: Any) -> str:

@@ -17,7 +17,7 @@ from mien.manifest.expressions import classes_of
 from mien.manifest.pictures import Reject, decode, read_bytes
 
 THUMB_PX = 144
-FACE_PX = 240
+FACE_PX = 320
 EXAMPLE_PX = 320
 QUALITY = 85
 FOUND, GIVEN = (0, 229, 255), (255, 140, 0)
@@ -139,9 +139,9 @@ def _marked(crop: bytes, found: Points, given: Points | None, expression: str | 
     draw = ImageDraw.Draw(image)
     if given is not None:
         for x, y in given * scale:
-            draw.ellipse((x - 3.5, y - 3.5, x + 3.5, y + 3.5), outline=GIVEN, width=1)
+            draw.ellipse((x - 5, y - 5, x + 5, y + 5), outline=GIVEN, width=2)
     for x, y in found * scale:
-        draw.ellipse((x - 1.7, y - 1.7, x + 1.7, y + 1.7), fill=FOUND, outline=(0, 60, 70))
+        draw.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=FOUND)
     error = None if given is None else float(normalised_errors(found[None], given[None])["all"][0])
     return MarkedFace(_jpeg(image), expression or "unknown", error)
 

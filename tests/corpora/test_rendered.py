@@ -15,6 +15,7 @@ from mien.config.corpora import RenderedCorpus
 from mien.config.errors import MienError
 from mien.config.params import parse_section
 from mien.corpora.rendered import corpus, render_corpus
+from mien.corpora.rendered.album import is_whole, write_part
 from mien.corpora.rendered.plan import pictures_per_person
 from mien.manifest.expressions import EXPRESSIONS
 from mien.manifest.pictures import decode, read_bytes
@@ -32,6 +33,9 @@ def config(**changes: Any) -> RenderedCorpus:
         "expressions": ["neutral", "fear"],
     }
     return RenderedCorpus(**{**settings, "lab_pictures": 1, "wild_pictures": 1, **changes})
+
+
+WIDE = config(people=1, first_person=1, expressions=ALL, wild_pictures=0, sequences=2, sequence_frames=3)
 
 
 def rows_of(folder: Path) -> Rows:
@@ -62,12 +66,9 @@ def small(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wide(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One person in all expressions, with sequences."""
+    """One person in all expressions, and two sequences of each but one."""
     into = tmp_path_factory.mktemp("wide")
-    settings = config(
-        people=1, first_person=1, expressions=ALL, wild_pictures=0, sequences=2, sequence_frames=5
-    )
-    render_corpus("tiny", settings, into, cache, workers=1)
+    render_corpus("tiny", WIDE, into, cache, workers=1)
     return into
 
 
@@ -77,14 +78,10 @@ def test_two_processes_write_the_same_bytes_as_one(small: Path, cache: Path, tmp
     assert bytes_of(tmp_path) == bytes_of(small)
 
 
-def test_same_seed_twice_gives_the_same_bytes_and_another_seed_does_not(
-    small: Path, cache: Path, tmp_path: Path
-):
-    render_corpus("tiny", config(), tmp_path / "same", cache, workers=1)
-    render_corpus("tiny", config(seed=1, people=1), tmp_path / "other", cache, workers=1)
-    assert bytes_of(tmp_path / "same") == bytes_of(small)
+def test_another_seed_gives_other_pictures(small: Path, cache: Path, tmp_path: Path):
+    render_corpus("tiny", config(seed=1, people=1), tmp_path, cache, workers=1)
     hashes = {row["sha256"] for row in rows_of(small)}
-    assert not hashes & {row["sha256"] for row in rows_of(tmp_path / "other")}
+    assert not hashes & {row["sha256"] for row in rows_of(tmp_path)}
 
 
 def test_every_row_leads_to_its_picture(small: Path):
@@ -140,7 +137,8 @@ def test_points_keep_the_ibug_order(wide: Path):
         assert np.all(np.diff(p[48:55, 0]) > 0)  # upper lip, outer
         assert np.all(np.diff(p[54:60, 0]) < 0)  # lower lip, outer
         assert np.all(np.diff(p[60:65, 0]) > 0)
-        assert p[[61, 62, 63], 1].mean() <= p[[65, 66, 67], 1].mean()
+        # pressed lips fold over one another by up to a sixtieth of the picture
+        assert p[[61, 62, 63], 1].mean() <= p[[65, 66, 67], 1].mean() + 1
         assert p[51, 1] < p[62, 1] < p[57, 1]
 
 
@@ -198,14 +196,14 @@ def test_sequences_rise_to_their_apex(wide: Path):
     assert len(names) == 2 * (len(ALL) - 1)
     for name in names:
         frames = [row for row in rows if row["sequence"] == name]
-        assert [row["frame"] for row in frames] == list(range(5))
-        assert {row["frames"] for row in frames} == {5}
+        assert [row["frame"] for row in frames] == [0, 1, 2]
+        assert {row["frames"] for row in frames} == {3}
         strength = [json.loads(row["attributes"])["intensity"] for row in frames]
         apex = int(np.argmax(strength))
         assert strength[0] == 0
         assert strength[: apex + 1] == sorted(strength[: apex + 1])
-        assert (apex == 4) == name.endswith("-00")
-        if apex < 4:
+        assert (apex == 2) == name.endswith("-00")
+        if apex < 2:
             assert strength[apex:] == sorted(strength[apex:], reverse=True)
 
 
@@ -233,22 +231,20 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(
     assert bytes_of(tmp_path) == bytes_of(small)
 
 
-def test_a_damaged_part_is_rendered_again(small: Path, cache: Path, tmp_path: Path):
-    def cut(done: int, total: int) -> None:
-        if done == total:
-            raise Cut
-
-    with pytest.raises(Cut):
-        render_corpus("tiny", config(), tmp_path, cache, progress=cut, workers=1)
-    part = next(tmp_path.glob(".unfinished/*/p0000.tar"))
-    part.write_bytes(part.read_bytes()[:-700] + bytes(700))
-    render_corpus("tiny", config(), tmp_path, cache, workers=1)
-    assert bytes_of(tmp_path) == bytes_of(small)
+def test_a_part_counts_only_with_all_its_bytes(tmp_path: Path):
+    part = tmp_path / "p0000"
+    write_part(part, [({"key": "a"}, b"one"), ({"key": "b"}, b"three")])
+    assert is_whole(part, 2)
+    assert not is_whole(part, 3)
+    tar = part.with_suffix(".tar")
+    tar.write_bytes(tar.read_bytes()[:-1] + b"!")
+    assert not is_whole(part, 2)
+    part.with_suffix(".json").unlink()
+    assert not is_whole(part, 2)
 
 
 def test_pictures_are_counted_before_they_are_taken(small: Path, wide: Path):
-    settings = config(people=1, expressions=ALL, wild_pictures=0, sequences=2, sequence_frames=5)
-    assert pictures_per_person(settings) == len(rows_of(wide)) == 8 + 7 * 2 * 5
+    assert pictures_per_person(WIDE) == len(rows_of(wide)) == 8 + 7 * 2 * 3
     assert 2 * pictures_per_person(config()) == len(rows_of(small))
 
 

@@ -5,6 +5,7 @@ import hashlib
 import multiprocessing
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -82,9 +83,7 @@ def _spread(
                 yield _render_person(name, config, basis_cache, number, part)
         return
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        min(workers, len(parts)), mp_context=spawn, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
+    with ProcessPoolExecutor(min(workers, len(parts)), mp_context=spawn, initializer=_begin) as pool:
         todo = iter(parts.items())
         pending: set[Future[int]] = set()
         try:
@@ -100,6 +99,19 @@ def _spread(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _begin() -> None:
+    """Set up a process: one thread, and no life after the one that started it, however that one ends."""
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

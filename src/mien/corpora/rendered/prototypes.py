@@ -122,7 +122,7 @@ class Display:
         out = dict(self.idle)
         for unit, weight in self.units.items():
             out[unit] = min(1.0, out.get(unit, 0.0) + share * weight)
-        return dict(sorted(out.items()))
+        return {unit: out[unit] for unit in sorted(out) if out[unit] > 0}
 
 
 def display(

@@ -6,7 +6,7 @@ _ALWAYS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon a killed worker is noticed
     "RAY_worker_niceness": "0",  # at Ray's own 15 any other process starves the workers on a small machine
-    "RAY_DEDUP_LOGS": "1",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread of Ray Data that outlives its Ray would start another one
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # the stages show their own
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default; unset it warns at every start
 }

@@ -11,6 +11,7 @@ import inspect
 import json
 import logging
 import queue
+import re
 import shutil
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -152,7 +153,9 @@ def _dataset(
         num_cpus=ACTOR_CPUS,
     )
     pending: dict[int, list[pa.Table]] = {}
-    batches: Iterator[Any] = iter(mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+    batches: Iterator[Any] = iter(
+        mapped.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    )
     for batch in batches:
         for part in batch.column(_PART).unique().to_pylist():
             piece = batch.filter(pc.equal(batch.column(_PART), part)).drop_columns([_PART])
@@ -180,13 +183,9 @@ class _Block:
 
 
 def _plain(error: Exception) -> Exception:
-    """The MienError that a worker raised, out of Ray's wrapping; else the error as it is."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MienError):
-            return MienError(str(cause).splitlines()[-1].removeprefix("mien.config.errors.MienError: "))
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return error
+    """The MienError that a worker raised, of which Ray keeps the text only; else the error as it is."""
+    said = re.findall(rf"^{MienError.__module__}\.MienError: (.*)$", str(error), re.MULTILINE)
+    return MienError(said[-1]) if said else error
 
 
 def _scratch(

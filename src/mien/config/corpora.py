@@ -19,7 +19,7 @@ class RenderedCorpus(Section):
     people: int = Field(ge=1)
     first_person: int = Field(0, ge=0)  # people are numbered: two corpora with apart numbers share nobody
     expressions: list[Canonical] = Field(min_length=1)
-    lab_pictures: int = Field(0, ge=0)  # per person and expression
+    lab_pictures: int = Field(1, ge=0)  # per person and expression
     wild_pictures: int = Field(0, ge=0)  # per person and expression
     sequences: int = Field(0, ge=0)  # per person and expression other than neutral
     sequence_frames: int = Field(12, ge=3)

@@ -15,8 +15,10 @@ from PIL import Image
 from tests.evaluation import tree
 
 from mien.config import MienError
+from mien.evaluation.outcomes import CURVES
 from mien.evaluation.report import build_report
 from mien.evaluation.stage import evaluate_experiment
+from mien.manifest.tables import write_table
 
 CAUGHT = {"check": True, "capture_output": True, "text": True}
 EMBEDDED = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/=]+)")
@@ -176,10 +178,12 @@ def test_one_fold_one_seed_no_paper_and_no_second_experiment(made):
     index = tree.make_corpus("toy", root / "data", settings)
     (root / "data/landmarks/toy/landmarks.json").unlink()
     tree.make_run("only", index, root / "runs", settings, 1.0)
+    write_table(CURVES.empty_table(), root / "runs/only/curves.parquet", CURVES)
     evaluate(root, "only", settings)
     page = (build(root, settings) / "index.html").read_text()
     assert "person by person" not in page
     assert "Landmarks (" not in page
+    assert "without epochs: only" in page
     assert "only" in page
 
 

@@ -113,7 +113,8 @@ def losses(curves: Curves, title: str) -> bytes:
     figure, axes = _figure(*CURVES_INCHES)
     _panel(axes, curves.losses, curves.starts, 1)
     axes.set_ylabel("loss", fontsize=10)
-    axes.set_ylim(bottom=0)
+    values = [value for named in curves.losses.values() for curve in named for _, value in curve]
+    axes.set_ylim(0, 1.08 * max(values, default=1.0) or 1.0)
     axes.set_title(f"{title}: loss", fontsize=11, loc="left", pad=16)
     return _png(figure)
 
@@ -151,17 +152,17 @@ def _panel(
         for curve in curves if len(curves) > 1 else ():
             axes.plot(*_xy(curve, starts, scale), color=colour, linewidth=0.8, alpha=0.35)
         mean = mean_curve(curves)
-        mark = "o" if len(mean) < 3 else ""
+        mark = "o" if len(mean) < 3 * len(starts) else ""  # a phase of one epoch would leave no line
         label = name.replace("_", " ")
         axes.plot(
             *_xy(mean, starts, scale), color=colour, linewidth=2, label=label, marker=mark, markersize=5
         )
     for phase, start in starts:
         if len(starts) > 1:
-            axes.axvline(start, color=FAINT, linewidth=1)
+            axes.axvline(start, color=FAINT, linewidth=1, zorder=0)
             place, offset = (start, 1), (3, 3)
             axes.annotate(
-                phase,
+                phase.replace("_", " "),
                 place,
                 offset,
                 xycoords=("data", "axes fraction"),
@@ -171,10 +172,7 @@ def _panel(
     axes.set_xlabel("epoch, all phases", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes, "both")
-    if named:
-        axes.legend(fontsize=9, frameon=False)
-    else:
-        axes.text(0.5, 0.5, "none recorded", transform=axes.transAxes, ha="center", color=INK, fontsize=10)
+    axes.legend(fontsize=9, frameon=False)
 
 
 def _xy(

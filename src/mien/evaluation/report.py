@@ -82,7 +82,7 @@ def page(shown: Shown, drawn: Mapping[str, bytes]) -> str:
         "protocol": rows.protocol,
         "duration": rows.duration,
     }
-    return environment.get_template(TEMPLATE).render(**_context(shown))
+    return environment.get_template(TEMPLATE).render(**_context(shown), drawn=set(drawn))
 
 
 def markdown(shown: Shown) -> str:
@@ -143,6 +143,7 @@ def _context(shown: Shown) -> dict[str, Any]:
         "unmade": [name for name in shown.params.corpora if name not in shown.indexes],
         "forbidden": notice.FORBIDDEN,
         "limits": notice.LIMITS,
+        "solved": [o.name for o in shown.outcomes if not (o.curves.losses or o.curves.shares)],
     }
 
 
@@ -164,8 +165,10 @@ def _draw(shown: Shown) -> dict[str, bytes]:
         counts = np.array(outcome.scores["confusion"])
         title = f"{outcome.name}: % of each actual class"
         drawn[f"confusion-{outcome.name}"] = figures.confusion(counts, outcome.scores["classes"], title)
-        drawn[f"loss-{outcome.name}"] = figures.losses(outcome.curves, outcome.name)
-        drawn[f"validation-{outcome.name}"] = figures.shares(outcome.curves, outcome.name)
+        if outcome.curves.losses:
+            drawn[f"loss-{outcome.name}"] = figures.losses(outcome.curves, outcome.name)
+        if outcome.curves.shares:
+            drawn[f"validation-{outcome.name}"] = figures.shares(outcome.curves, outcome.name)
     return drawn
 
 
@@ -186,8 +189,8 @@ def _write_plots(shown: Shown, drawn: Mapping[str, bytes], into: Path) -> None:
         names, counts = outcome.scores["classes"], np.array(outcome.scores["confusion"])
         pairs = [(names[a], names[p]) for a, p in np.ndindex(counts.shape) for _ in range(counts[a, p])]
         write_csv(["actual", "predicted"], pairs, into / "confusion" / f"{outcome.name}.csv")
-        curve = figures.mean_curve(outcome.curves.shares.get(CHOSEN_CURVE, []))
-        write_csv(["epoch", CHOSEN_CURVE], curve, into / "learning" / f"{outcome.name}.csv")
+        if curve := figures.mean_curve(outcome.curves.shares.get(CHOSEN_CURVE, [])):
+            write_csv(["epoch", CHOSEN_CURVE], curve, into / "learning" / f"{outcome.name}.csv")
 
 
 def _markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:

@@ -143,12 +143,14 @@ def _starts(points: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _parameters(cells: Path) -> int | None:
-    """Numbers in the first saved model, or None when none was saved."""
+    """Numbers that the first saved model has learnt, or None when none was saved."""
     folders = sorted(path.parent for path in cells.glob(f"*/{methods.WEIGHTS}"))
     if not folders:
         return None
     method, _ = methods.load(folders[0])
-    return sum(parameter.numel() for parameter in method.parameters())
+    # a method that is solved at once keeps what it learnt in buffers
+    solved = (buffer.numel() for buffer in method.buffers() if buffer.is_floating_point())
+    return sum(parameter.numel() for parameter in method.parameters()) or sum(solved)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

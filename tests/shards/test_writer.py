@@ -133,7 +133,9 @@ def test_too_many_rejects_are_refused_with_their_reasons(tmp_path):
     corpus = people()
     for row in corpus.faces[:5]:
         row |= {"reject": "no face", "crop": None}
-    with pytest.raises(MienError, match=r"5 of 48 .*max_reject_share.* no face \(5\)"):
+    corpus.points[9] |= {"reject": "no face", "points": None}
+    corpus.pictures[8]["reject"] = "empty file"
+    with pytest.raises(MienError, match=r"7 of 48 .*max_reject_share: no face \(6\), empty file \(1\)"):
         write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
 
 

@@ -66,14 +66,7 @@ def write_shards(
     gathered = gather(manifest, aligned, landmarks)
     _refuse_rejects(gathered, params.max_reject_share)
     into.mkdir(parents=True, exist_ok=True)
-    tasks = [
-        _Task(
-            into / f"{name}-{number:06d}.tar",
-            first,
-            min(first + params.samples_per_shard, len(gathered.places)),
-        )
-        for number, first in enumerate(range(0, len(gathered.places), params.samples_per_shard))
-    ]
+    tasks = list(_tasks(name, into, len(gathered.places), params.samples_per_shard))
     _clear(into, tasks)
     with ThreadPoolExecutor(writers or os.cpu_count() or 1) as pool:
         done = pool.map(lambda task: _shard(task, gathered, gated), tasks)
@@ -95,13 +88,18 @@ def _refuse_rejects(gathered: Gathered, allowed: float) -> None:
     if total == 0:
         raise MienError("the manifest has no rows; look at the corpus's folder and its entry in params.yaml.")
     if rejected / total > allowed:
-        reasons = Counter({r: n for stage in gathered.rejects.values() for r, n in stage.items()})
+        reasons: Counter[str] = sum((Counter(stage) for stage in gathered.rejects.values()), Counter())
         listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
         raise MienError(
             f"{rejected} of {total} pictures are rejected, more than shard.max_reject_share: {listed}."
         )
     if not len(gathered.places):
         raise MienError("every picture is rejected; there is nothing to put into shards.")
+
+
+def _tasks(name: str, into: Path, samples: int, each: int) -> Iterator[_Task]:
+    for number, first in enumerate(range(0, samples, each)):
+        yield _Task(into / f"{name}-{number:06d}.tar", first, min(first + each, samples))
 
 
 def _clear(into: Path, tasks: list[_Task]) -> None:

@@ -1,8 +1,8 @@
 """A step of Ray Train's worker against one of a bare torch loop: `ray_step.py [--workers N] [--json FILE]`.
 
 Same method, same batches, same number of threads; with several workers both sides use DDP over gloo. On Ray's
-side stands all that mien puts round a step: `fit`, its checks and callbacks, and a report with a checkpoint an
-epoch. Both stay up and take turns, so that a busy machine slows both; the figure is the median round.
+side stands all that mien puts round a step: `fit`, its checks and callbacks, a report and a checkpoint an epoch.
+Both stay up and take turns, so that a busy machine slows both; the figure is the median round.
 """
 
 import argparse

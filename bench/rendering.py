@@ -12,7 +12,9 @@ from mien.corpora.rendered import render_corpus
 
 def main() -> None:
     basis = Path("data/basis")
-    small = dict(kind="rendered", expressions=["neutral", "happy", "sad", "surprise", "fear", "disgust", "anger"])
+    small = dict(
+        kind="rendered", expressions=["neutral", "happy", "sad", "surprise", "fear", "disgust", "anger"]
+    )
     with tempfile.TemporaryDirectory() as folder:
         # the first run pays for the basis, which later runs read from its cache
         render_corpus("warm", RenderedCorpus(people=1, lab_pictures=1, **small), Path(folder) / "warm", basis)
@@ -21,7 +23,9 @@ def main() -> None:
         render_corpus("bench", config, Path(folder) / "bench", basis)
         seconds = time.perf_counter() - began
     pictures = 8 * 7 * 6
-    print(f"| rendering | {pictures} pictures of {config.picture_px} px | {os.cpu_count()} cores | {pictures / seconds:.1f} pictures/s |")
+    print(
+        f"| rendering | {pictures} pictures of {config.picture_px} px | {os.cpu_count()} cores | {pictures / seconds:.1f} pictures/s |"
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from two_ranks import TwoRanks
+from tests.two_ranks import TwoRanks
 
 
 @pytest.fixture(scope="session", autouse=True)

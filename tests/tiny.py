@@ -1,10 +1,8 @@
 """Small faces, a reader over memory, and small settings: what tests of methods and training share."""
 
 import importlib
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +14,13 @@ from mien.config import parse_section
 from mien.methods.contract import Method, Phase
 from mien.shards.batch import Batch
 
-sys.path.append(str(Path(__file__).parent / "methods"))  # where the tests of methods keep their TINY
 CLASSES = ("neutral", "happy", "sad")
 
 
 def settings(name: str) -> dict[str, Any]:
     """TINY of tests/methods/test_NAME.py: at which the method takes a step in well under a second."""
     try:
-        return dict(importlib.import_module(f"test_{name}").TINY)
+        return dict(importlib.import_module(f"tests.methods.test_{name}").TINY)
     except (ImportError, AttributeError) as error:
         pytest.fail(f"tests/methods/test_{name}.py must define TINY, the settings of a tiny {name} ({error})")
 

@@ -13,7 +13,14 @@ ROOT = Path(__file__).parents[2]
 
 def mien(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     code = "from mien.cli.app import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *words], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -27,11 +34,15 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys, mien.cli.app; sys.exit(','.join(m for m in ('torch', 'ray', 'mlflow', 'pandas', 'numpy') if m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["doctor", "preset", "corpora", "methods", "train", "predict", "report", "ui", "repro"])
+@pytest.mark.parametrize(
+    "command", ["doctor", "preset", "corpora", "methods", "train", "predict", "report", "ui", "repro"]
+)
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = mien(command, "--help")
     assert done.returncode == 0

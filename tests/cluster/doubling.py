@@ -12,7 +12,7 @@ SCHEMA = pa.schema([pa.field("key", pa.string()), pa.field("value", pa.int64())]
 
 
 class Doubling:
-    """Doubles `value`; leaves a mark for each block it meets; fails at a value while a file lies somewhere."""
+    """Doubles `value` and leaves a mark for each block; fails at one value while `marks/broken` exists."""
 
     def __init__(self, marks: str, fails_at: int = -1, sleeps_s: float = 0.0) -> None:
         self.marks, self.fails_at, self.sleeps_s = Path(marks), fails_at, sleeps_s

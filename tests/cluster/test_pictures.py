@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,7 @@ from mien.cluster.session import connect
 from mien.config import MienError, Params
 from mien.config.train import Cluster
 from mien.manifest.tables import ALIGNED, LANDMARKS, MANIFEST, read_table, write_table
-
-sys.path.insert(0, str(Path(__file__).parent))
-from doubling import SCHEMA, Doubling
+from tests.cluster.doubling import SCHEMA, Doubling
 
 
 def numbers(count: int) -> pa.Table:
@@ -65,7 +62,7 @@ def test_parts_are_whole_in_order_and_a_broken_run_goes_on(ray, tmp_path):
     def run(into: Path) -> None:
         map_blocks("double", blocks, Doubling, settings, SCHEMA, into, cluster, 30)
 
-    with pytest.raises(MienError, match="^this block is broken; mend it.$"):
+    with pytest.raises(MienError, match=r"^this block is broken; mend it.$"):
         run(tmp_path / "out")
     assert not (tmp_path / "out").exists()
     kept = len(list((tmp_path / "storage").rglob("part-*.parquet")))
@@ -91,12 +88,12 @@ def test_time_runs_out(ray, tmp_path):
     (tmp_path / "marks").mkdir()
     cluster = Cluster(storage=str(tmp_path / "storage"), object_store_mb=80, stage_timeout_s=8)
     settings = {"marks": str(tmp_path / "marks"), "sleeps_s": 30.0}
-    with pytest.raises(MienError, match="cluster.stage_timeout_s is 8"):
+    with pytest.raises(MienError, match=r"cluster.stage_timeout_s is 8"):
         map_blocks("slow", blocks_of(numbers(4), 4), Doubling, settings, SCHEMA, tmp_path / "out", cluster, 4)
 
 
 def corpus(root: Path) -> Path:
-    """Eight pictures of one face, one of none, one that is no picture, one already rejected; given points on some."""
+    """Eight pictures of a face, one of none, one that is no picture, one rejected before; points on five."""
     face = skimage.data.astronaut()
     rows = []
     for k in range(8):

@@ -20,7 +20,7 @@ from mien.config import Params
 from mien.training.kept import fetched
 from mien.training.plan import Plan, make_plan
 from mien.training.reports import Cell
-from striped import tiny, trained_here, write_corpus
+from tests.striped import tiny, trained_here, write_corpus
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 180

@@ -16,7 +16,9 @@ GOOD: dict[str, Any] = {
         "mine": {"kind": "folder", "source": "photos", "classes": {"smiling": "happy"}},
     },
     "methods": {"resnet18": {}},
-    "experiments": {"one": {"method": "resnet18", "corpus": "rendered", "second_corpus": "rendered", "folds": [0]}},
+    "experiments": {
+        "one": {"method": "resnet18", "corpus": "rendered", "second_corpus": "rendered", "folds": [0]}
+    },
 }
 
 
@@ -46,17 +48,32 @@ def test_a_good_file_is_read_and_frozen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "sentence"),
     [
-        (changed("corpora.rendered.peple", 3), "corpora.rendered.peple is not a key of mien; did you mean 'people'?"),
+        (
+            changed("corpora.rendered.peple", 3),
+            "corpora.rendered.peple is not a key of mien; did you mean 'people'?",
+        ),
         (changed("corpora.rendered.people"), "corpora.rendered.people is missing"),
-        (changed("corpora.rendered.people", "many"), "corpora.rendered.people is 'many', but input should be a valid integer"),
+        (
+            changed("corpora.rendered.people", "many"),
+            "corpora.rendered.people is 'many', but input should be a valid integer",
+        ),
         (changed("corpora.rendered.kind", "painted"), "corpora.rendered is .*'rendered', 'folder'"),
         (changed("train.workers", 0), "train.workers is 0, but input should be greater than or equal to 1"),
         (changed("train.workers", "2"), "train.workers is '2', but input should be a valid integer"),
         (changed("trian", {}), "trian is not a key of mien; did you mean 'train'?"),
         (changed("preset"), "preset is missing"),
-        (changed("experiments.one.method", "resnet"), "experiments.one.method is 'resnet', .* did you mean 'resnet18'?"),
-        (changed("experiments.one.corpus", "nowhere"), "experiments.one.corpus is 'nowhere', which corpora does not have"),
-        (changed("experiments.one.folds", [0, 9]), "experiments.one.folds names fold 9, but shard.folds is 4"),
+        (
+            changed("experiments.one.method", "resnet"),
+            "experiments.one.method is 'resnet', .* did you mean 'resnet18'?",
+        ),
+        (
+            changed("experiments.one.corpus", "nowhere"),
+            "experiments.one.corpus is 'nowhere', which corpora does not have",
+        ),
+        (
+            changed("experiments.one.folds", [0, 9]),
+            "experiments.one.folds names fold 9, but shard.folds is 4",
+        ),
         (changed("experiments.one.folds", [1, 1]), "experiments.one: folds names one twice"),
         (changed("experiments.one.folds", []), "experiments.one.folds"),
     ],

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rendered_cache import basis_folder
 
 from mien.config.corpora import RenderedCorpus
 from mien.config.errors import MienError
@@ -20,6 +19,7 @@ from mien.corpora.rendered.plan import pictures_per_person
 from mien.manifest.expressions import EXPRESSIONS
 from mien.manifest.pictures import decode, read_bytes
 from mien.manifest.tables import KEY, MANIFEST, read_table
+from tests.corpora.rendered_cache import basis_folder
 
 Rows = list[dict[str, Any]]
 ALL = ["neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"]

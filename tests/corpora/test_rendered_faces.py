@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rendered_cache import basis_folder
 
 from mien.corpora.rendered.actions import ACTIONS, mirrored
 from mien.corpora.rendered.basis import Basis, build_basis, load_basis
@@ -17,6 +16,7 @@ from mien.corpora.rendered.shape import moved, neutral_shape
 from mien.corpora.rendered.shots import lab_shot, turn_of, view_of, wild_shot
 from mien.corpora.rendered.trace import project
 from mien.manifest.expressions import EXPRESSIONS
+from tests.corpora.rendered_cache import basis_folder
 
 MIDDLING = {
     "gender": 0.5,

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.evaluation.samples import predictions
 
 from mien.config import MienError
 from mien.evaluation.integrity import Parts, check
 from mien.evaluation.predictions import Predictions
+from tests.evaluation.samples import predictions
 
 
 @pytest.fixture

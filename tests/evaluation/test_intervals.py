@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from tests.evaluation.samples import predictions
 
 from mien.evaluation.intervals import over_cells, over_people, paired, tally
 from mien.evaluation.metrics import count, rates
+from tests.evaluation.samples import predictions
 
 
 def figure(found):

@@ -1,11 +1,11 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.evaluation.samples import predictions, table
 
 from mien.config import MienError
 from mien.evaluation.predictions import PREDICTIONS, read_predictions
 from mien.manifest.tables import write_table
+from tests.evaluation.samples import predictions, table
 
 
 def test_reading_brings_any_order_into_one(tmp_path):

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from tests.evaluation import tree
 
 from mien.config import MienError
 from mien.evaluation.outcomes import CURVES
 from mien.evaluation.report import build_report
 from mien.evaluation.stage import evaluate_experiment
 from mien.manifest.tables import write_table
+from tests.evaluation import tree
 
 CAUGHT = {"check": True, "capture_output": True, "text": True}
 EMBEDDED = re.compile(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/=]+)")

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sklearn.metrics as reference
-from tests.evaluation import tree
 
 from mien.config import MienError
 from mien.evaluation.stage import evaluate_experiment
+from tests.evaluation import tree
 
 
 @pytest.fixture(scope="module")

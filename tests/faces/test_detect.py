@@ -4,7 +4,6 @@ import torch
 from face_alignment.detection.blazeface.net_blazeface import BlazeFace as BlazeNetwork
 from face_alignment.detection.sfd.detect import batch_detect
 from face_alignment.detection.sfd.net_s3fd import s3fd
-from photographs import EYES, astronaut, guises
 from torchvision.ops import nms
 
 from mien.config import MienError
@@ -13,6 +12,7 @@ from mien.faces.detect import make_detector
 from mien.faces.landmarks import make_predictor
 from mien.faces.sfd import Sfd
 from mien.faces.weights import weights_path
+from tests.faces.photographs import EYES, astronaut, guises
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ import pytest
 import torch
 from face_alignment.models import FAN
 from face_alignment.utils import get_preds_fromhm
-from photographs import guises
 
 from mien.config.faces import Align
 from mien.faces.fan import FanPredictor, decode_heatmaps
 from mien.faces.weights import weights_path
+from tests.faces.photographs import guises
 
 
 @pytest.fixture

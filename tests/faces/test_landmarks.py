@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from photographs import EYES, astronaut, guises
 
 from mien.config.faces import Align, Landmarks
 from mien.faces.align import Aligned, align, eye_places, to_picture
@@ -17,6 +16,7 @@ from mien.faces.landmarks import (
     normalised_mean_error,
     points49,
 )
+from tests.faces.photographs import EYES, astronaut, guises
 
 
 def numbered() -> np.ndarray:

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 from facenet_pytorch import MTCNN
-from photographs import EYES, astronaut, guises
 
 from mien.faces.detect import detect_shrunk
 from mien.faces.mtcnn import Mtcnn
+from tests.faces.photographs import EYES, astronaut, guises
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD
 
-import tiny
 from mien import methods
 from mien.methods.contract import Method, Phase
 from mien.training.step import step
+from tests import tiny
 
 BATCH = 8
 # conv + batch norm in another batch size may sum in another order: last bits of float32

@@ -7,12 +7,12 @@ from torch import nn
 from torch.nn.functional import conv2d
 from torch.utils.flop_counter import FlopCounterMode
 
-import tiny
 from mien import methods
 from mien.config import MienError, parse_section
 from mien.methods.hsnet import RDIB, SDIB, DilatedTrunk, GuidedLevels, HSNet, HSNetConfig, dilated, enlarge
 from mien.parts.inception_resnet import Stem
 from mien.training.step import step
+from tests import tiny
 
 TINY = {
     "width": 0.1, "input_px": 75, "batch_size": 8, "epochs": 3, "learning_rate": 1e-3, "schedule": "cosine",

@@ -5,9 +5,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-import tiny
 from mien.config import MienError
 from mien.methods.linear_svm import eye_aligned, grey_pixels
+from tests import tiny
 
 TINY = {"input_px": 8}
 

@@ -4,7 +4,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 from torchvision.models import resnet18
 
-import tiny
+from tests import tiny
 
 TINY = {
     "input_px": 32, "batch_size": 8, "epochs": 3, "learning_rate": 1e-3, "label_smoothing": 0.0,

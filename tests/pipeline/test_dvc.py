@@ -11,7 +11,9 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
-CHECKS_ONLY = {"download": {"mien.methods"}}  # imported to check settings before any work; no picture depends on it
+CHECKS_ONLY = {
+    "download": {"mien.methods"}
+}  # imported to check settings before any work; no picture depends on it
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 
@@ -70,19 +72,32 @@ def test_a_stage_depends_on_its_own_script(stage: str) -> None:
 
 
 def test_every_script_is_a_stage_and_thin() -> None:
-    scripts = {path for path in (ROOT / "pipeline").glob("*.py")}
+    scripts = set((ROOT / "pipeline").glob("*.py"))
     assert scripts == {script(stage) for stage in STAGES}
     assert {path.name: n for path in scripts if (n := len(path.read_text().splitlines())) > 40} == {}
 
 
 def test_paths_stand_only_in_dvc_yaml() -> None:
-    outs = {"data/corpora", "data/aligned", "data/landmarks", "data/shards", "runs/", "results/", "reports/", "registered/"}
+    outs = {
+        "data/corpora",
+        "data/aligned",
+        "data/landmarks",
+        "data/shards",
+        "runs/",
+        "results/",
+        "reports/",
+        "registered/",
+    }
     files = [*(ROOT / "pipeline").glob("*.py"), *SRC.rglob("*.py")]
     guilty = []
     for file in files:
         if "cli" in file.relative_to(ROOT).parts:
             continue  # the command names results for a person
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(tuple(outs)):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and node.value.startswith(tuple(outs))
+            ):
                 guilty.append(f"{file.relative_to(ROOT)}:{node.lineno} {node.value}")
     assert guilty == []

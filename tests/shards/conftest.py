@@ -1,10 +1,10 @@
 """Shards of the painted corpus, made once."""
 
 import pytest
-from painted import SMALL, people
 
 from mien.shards.index import Index
 from mien.shards.writer import write_shards
+from tests.shards.painted import SMALL, people
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@ import cv2
 import imagehash
 import numpy as np
 import pytest
-from painted import SMALL, jpeg, people, picture, png
 from PIL import Image
 from skimage import data
 
@@ -11,6 +10,7 @@ from mien.shards import duplicates
 from mien.shards.duplicates import candidates, hashes, likeness, refuse_leaks, thumbnail
 from mien.shards.folds import Split, split_fold
 from mien.shards.writer import write_shards
+from tests.shards.painted import SMALL, jpeg, people, picture, png
 
 
 def bits_apart(a: int, b: int) -> int:

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from painted import SMALL, Corpus, jpeg, people, picture
 
 from mien.config import MienError
 from mien.config.shard import Shard
 from mien.shards.folds import grouped, make_folds, split_fold
 from mien.shards.index import Index
 from mien.shards.writer import write_shards
+from tests.shards.painted import SMALL, Corpus, jpeg, people, picture
 
 
 def names(*values):

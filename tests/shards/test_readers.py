@@ -12,7 +12,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from painted import SMALL, people, picture
 
 from mien.config import MienError
 from mien.config.shard import Shard
@@ -21,6 +20,7 @@ from mien.shards.index import Index, read_index
 from mien.shards.indexed import IndexedReader
 from mien.shards.streaming import StreamingReader
 from mien.shards.writer import write_shards
+from tests.shards.painted import SMALL, people, picture
 
 NEEDS = ("faces", "label", "points", "subject")
 READERS = [IndexedReader, StreamingReader]

@@ -7,11 +7,11 @@ import threading
 import pytest
 import torch
 import webdataset as wds
-from painted import picture
 from webdataset import utils as wds_utils
 
 from mien.config import MienError
 from mien.shards.streaming import StreamingReader
+from tests.shards.painted import picture
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
-from painted import jpeg, picture, png
 
 from mien.shards.tars import decode_into
+from tests.shards.painted import jpeg, picture, png
 
 
 def decoded(data: bytes, side: int = 48) -> np.ndarray:

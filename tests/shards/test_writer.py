@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset as wds
-from painted import SMALL, Corpus, jpeg, people, picture
 
 from mien.config import MienError
 from mien.config.shard import Shard
 from mien.shards import writer
 from mien.shards.index import Index, read_index
 from mien.shards.writer import write_shards
+from tests.shards.painted import SMALL, Corpus, jpeg, people, picture
 
 
 def digests(folder: Path) -> dict[str, str]:

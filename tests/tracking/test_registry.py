@@ -17,7 +17,7 @@ from mien.tracking.registry import choose, register
 from mien.tracking.server import connect
 from mien.training.kept import PREDICTIONS, RUN, fetched, write_run
 from mien.training.plan import Plan, make_plan
-from striped import tiny, trained_here, write_corpus
+from tests.striped import tiny, trained_here, write_corpus
 
 
 def jpeg(pixels: np.ndarray) -> bytes:

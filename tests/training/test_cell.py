@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-import striped
-import tiny
 from mien import methods
 from mien.config import MienError, Params
 from mien.evaluation.predictions import PREDICTIONS
@@ -20,6 +18,7 @@ from mien.shards.index import Index, read_index
 from mien.training.cell import Trained, part_readers, train_cell
 from mien.training.loop import Options
 from mien.training.reports import Cell
+from tests import striped, tiny
 
 CELL = Cell(fold=1, seed=5)
 PEOPLE = Phase("knowledge_transfer", epochs=1, batch_size=4, label="subject")

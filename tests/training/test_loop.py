@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-import tiny
 from mien import methods
 from mien.config import MienError
 from mien.methods.contract import Method
 from mien.training.loop import EpochEnd, Options, fit
 from mien.training.state import State, read_state, write_state
+from tests import tiny
 
 
 def fitted(name: str, **arguments) -> tuple[Method, list[EpochEnd]]:

@@ -9,7 +9,7 @@ from mien.training.kept import fetched, prune, write_run
 from mien.training.plan import make_plan, refuse_local_storage
 from mien.training.reports import Cell
 from mien.training.storage import Storage
-from striped import tiny, write_corpus
+from tests.striped import tiny, write_corpus
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_groups_share_the_cells_and_none_is_empty(shards: Path, tmp_path: Path):
 
 
 def test_what_is_fetched_written_and_pruned(shards: Path, tmp_path: Path):
-    from striped import trained_here
+    from tests.striped import trained_here
 
     plan = make_plan(tiny(tmp_path), "tiny", shards)
     Storage(str(tmp_path / "storage" / "tiny" / "0ld")).write_json("mlflow.json", {})

@@ -1,10 +1,10 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-import tiny
 from mien.methods.contract import Phase
 from mien.training.ranks import gather_rows
 from mien.training.validation import validate
+from tests import tiny
 
 CPU = torch.device("cpu")
 OFF = torch.autocast("cpu", enabled=False)

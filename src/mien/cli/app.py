@@ -53,7 +53,10 @@ def doctor(
         shown = [f for f in findings if f.state == "bad"] if brief else findings
         marks = {"ok": "[green]ok[/]", "missing": "[yellow]--[/]", "bad": "[red]BAD[/]"}
         if shown or not brief:
-            _print_table(["", "what", "found", "what to do"], [[marks[f.state], f.what, f.found, f.advice] for f in shown])
+            _print_table(
+                ["", "what", "found", "what to do"],
+                [[marks[f.state], f.what, f.found, f.advice] for f in shown],
+            )
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
 
@@ -68,7 +71,9 @@ def preset(name: Annotated[str, typer.Argument(help="demo, study, paper or ci.")
     from mien.config import load_params
 
     source, target = root / "presets" / f"{name}.yaml", root / "params.yaml"
-    if target.is_file() and target.read_bytes() not in {p.read_bytes() for p in (root / "presets").glob("*.yaml")}:
+    if target.is_file() and target.read_bytes() not in {
+        p.read_bytes() for p in (root / "presets").glob("*.yaml")
+    }:
         kept = root / "params.yaml.before"
         shutil.copyfile(target, kept)
         print(f"params.yaml had changes of your own: they are in {kept.name}", file=sys.stderr)
@@ -87,7 +92,9 @@ def corpora(as_json: AsJson = False) -> None:
         _print_json(rows)
         return
     columns = ["name", "kind", "state", "pictures", "rejected", "people", "classes", "source"]
-    _print_table(columns, [[", ".join(v) if isinstance(v, list) else v for v in (r[c] for c in columns)] for r in rows])
+    _print_table(
+        columns, [[", ".join(v) if isinstance(v, list) else v for v in (r[c] for c in columns)] for r in rows]
+    )
 
 
 @app.command()
@@ -107,13 +114,19 @@ def methods(
         for named in (row, *row["variants"]):
             label = row["name"] if named is row else f"  {named['name']}"
             size = [f"{named[c]:,}" for c in ("parameters", "trainable")] + [f"{named['gmacs']:.3f}"]
-            rest = [", ".join(row["phases"]), ", ".join(row["needs"]), row["paper"]] if named is row else ["", "", ""]
+            rest = (
+                [", ".join(row["phases"]), ", ".join(row["needs"]), row["paper"]]
+                if named is row
+                else ["", "", ""]
+            )
             table.append([label, *size, *rest])
     _print_table(["name", "parameters", "trainable", "GMACs", "phases", "needs", "paper"], table)
 
 
 @app.command()
-def train(experiment: Annotated[str, typer.Argument(help="A name under `experiments` in params.yaml.")]) -> None:
+def train(
+    experiment: Annotated[str, typer.Argument(help="A name under `experiments` in params.yaml.")],
+) -> None:
     """Train one experiment and all that it needs before. Example: `mien train hsnet-rendered`"""
     from mien.config import load_params
 
@@ -152,7 +165,11 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     if uri.startswith(("http://", "https://")):
         raise MienError(f"MLFLOW_TRACKING_URI is a server already: open {uri} in a browser.")
     # without its job runner the server needs half a gigabyte instead of two
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
     words = ["-m", "mlflow", "server", "--backend-store-uri", uri]
     words += ["--artifacts-destination", (root / ARTIFACTS).as_uri()]
     words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
@@ -161,9 +178,13 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(help="An experiment's name, a model folder, or models:/NAME@champion.")],
+    model: Annotated[
+        str, typer.Argument(help="An experiment's name, a model folder, or models:/NAME@champion.")
+    ],
     pictures: Annotated[list[Path], typer.Argument(help="Pictures with a face.")],
-    overlay: Annotated[Path | None, typer.Option(help="Folder for copies with box, points and probabilities.")] = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="Folder for copies with box, points and probabilities.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find the face in each picture and say its expression.
@@ -179,7 +200,9 @@ def predict(
         rows = []
         for a in answers:
             best = sorted((a["probabilities"] or {}).items(), key=lambda p: -p[1])[:3]
-            rows.append([a["picture"], a["expression"] or a["reason"], ", ".join(f"{n} {p:.0%}" for n, p in best)])
+            rows.append(
+                [a["picture"], a["expression"] or a["reason"], ", ".join(f"{n} {p:.0%}" for n, p in best)]
+            )
         _print_table(["picture", "expression", "probabilities"], rows)
     if any(a["probabilities"] is None for a in answers):
         raise typer.Exit(NO_FACE)
@@ -195,8 +218,13 @@ def _root() -> Path:
 
 
 def _dvc(root: Path, *words: str) -> int:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    return subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, env=environment, check=False).returncode
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *words], cwd=root, env=environment, check=False
+    ).returncode
 
 
 def _say_where(root: Path) -> None:

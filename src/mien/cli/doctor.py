@@ -14,7 +14,18 @@ import psutil
 from mien.config import MienError, Params, load_params
 
 MEMORY_GB, DISK_GB = 6.0, 5.0
-PACKAGES = ("torch", "torchvision", "ray", "mlflow", "dvc", "webdataset", "pyarrow", "face-alignment", "anny", "embreex")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "ray",
+    "mlflow",
+    "dvc",
+    "webdataset",
+    "pyarrow",
+    "face-alignment",
+    "anny",
+    "embreex",
+)
 # file names as face-alignment 1.5 looks them up in torch.hub's checkpoints folder
 HUB_WEIGHTS = {
     "fan": ("2DFAN4-11f355bf06.pth.tar",),
@@ -39,13 +50,20 @@ def examine(root: Path) -> list[Finding]:
         params = load_params(root / "params.yaml")
     except MienError as error:
         return [*findings, Finding("params.yaml", "bad", "not usable", str(error))]
-    findings.append(Finding("params.yaml", "ok", f"preset {params.preset}: {len(params.experiments)} experiments"))
+    findings.append(
+        Finding("params.yaml", "ok", f"preset {params.preset}: {len(params.experiments)} experiments")
+    )
     return [*findings, *_methods(params), *_weights(params), *_corpora(root, params)]
 
 
 def _machine(root: Path) -> Iterator[Finding]:
     version = platform.python_version()
-    yield Finding("python", "ok" if version.startswith("3.11.") else "bad", version, "" if version.startswith("3.11.") else "use 3.11")
+    yield Finding(
+        "python",
+        "ok" if version.startswith("3.11.") else "bad",
+        version,
+        "" if version.startswith("3.11.") else "use 3.11",
+    )
     git = shutil.which("git")
     yield Finding("git", "ok" if git else "bad", git or "not on the path", "" if git else "install git")
     yield Finding("cores", "ok", f"{os.cpu_count()}")
@@ -56,7 +74,12 @@ def _machine(root: Path) -> Iterator[Finding]:
 
 def _enough(what: str, gib: float, needed: float, advice: str) -> Finding:
     fits = gib >= needed
-    return Finding(what, "ok" if fits else "bad", f"{gib:.1f} GiB free", "" if fits else f"{needed:.0f} GiB are needed; {advice}")
+    return Finding(
+        what,
+        "ok" if fits else "bad",
+        f"{gib:.1f} GiB free",
+        "" if fits else f"{needed:.0f} GiB are needed; {advice}",
+    )
 
 
 def _packages() -> Iterator[Finding]:
@@ -81,11 +104,17 @@ def _methods(params: Params) -> Iterator[Finding]:
 def _weights(params: Params) -> Iterator[Finding]:
     for what, package, chosen in (
         ("weights of MTCNN", "facenet_pytorch", params.align.detector == "mtcnn"),
-        ("weights of dlib's 68 points", "face_recognition_models", params.landmarks.model == "dlib" or params.align.detector == "dlib_hog"),
+        (
+            "weights of dlib's 68 points",
+            "face_recognition_models",
+            params.landmarks.model == "dlib" or params.align.detector == "dlib_hog",
+        ),
     ):
         there = importlib.util.find_spec(package) is not None
         state: Literal["ok", "missing", "bad"] = "ok" if there else "bad" if chosen else "missing"
-        yield Finding(what, state, f"in {package}" if there else "not installed", "" if there else "run `make env`")
+        yield Finding(
+            what, state, f"in {package}" if there else "not installed", "" if there else "run `make env`"
+        )
     home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
     chosen_models = {params.align.detector, params.landmarks.model}
     for model, files in HUB_WEIGHTS.items():
@@ -102,5 +131,14 @@ def _corpora(root: Path, params: Params) -> Iterator[Finding]:
         there = source.is_dir()
         state: Literal["ok", "missing", "bad"] = "ok" if there else "bad" if name in used else "missing"
         made = (root / "data" / "corpora" / name / "manifest.parquet").is_file()
-        found = f"{corpus.kind}, " + ("made" if made else "not made yet") if there else f"{corpus.source} is missing"
-        yield Finding(f"corpus {name}", state, found, "" if there else f"put the pictures there or change corpora.{name}.source")
+        found = (
+            f"{corpus.kind}, " + ("made" if made else "not made yet")
+            if there
+            else f"{corpus.source} is missing"
+        )
+        yield Finding(
+            f"corpus {name}",
+            state,
+            found,
+            "" if there else f"put the pictures there or change corpora.{name}.source",
+        )

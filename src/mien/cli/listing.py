@@ -9,12 +9,19 @@ from mien.config import load_params
 
 def list_corpora(root: Path) -> list[dict[str, Any]]:
     """One row a corpus of params.yaml; counts are None until the `download` stage has run."""
-    return [_corpus(root, name, corpus.kind, corpus.source) for name, corpus in load_params(root / "params.yaml").corpora.items()]
+    return [
+        _corpus(root, name, corpus.kind, corpus.source)
+        for name, corpus in load_params(root / "params.yaml").corpora.items()
+    ]
 
 
 def _corpus(root: Path, name: str, kind: str, source: str) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "kind": kind, "source": source, "pictures": None, "rejected": None}
-    row |= {"people": None, "classes": [], "state": "source present" if (root / source).exists() else "source missing"}
+    row |= {
+        "people": None,
+        "classes": [],
+        "state": "source present" if (root / source).exists() else "source missing",
+    }
     manifest = root / "data" / "corpora" / name / "manifest.parquet"
     if manifest.is_file():
         import pyarrow.compute as pc
@@ -26,7 +33,10 @@ def _corpus(root: Path, name: str, kind: str, source: str) -> dict[str, Any]:
         rejected = table.num_rows - pc.sum(pc.is_null(table["reject"])).as_py()
         expressions = set(pc.unique(table["expression"].drop_null()).to_pylist())
         row |= {"state": "made", "pictures": table.num_rows, "rejected": rejected}
-        row |= {"people": pc.count_distinct(table["subject"]).as_py(), "classes": list(classes_of(expressions))}
+        row |= {
+            "people": pc.count_distinct(table["subject"]).as_py(),
+            "classes": list(classes_of(expressions)),
+        }
     return row
 
 
@@ -39,9 +49,14 @@ def list_methods(classes: int) -> list[dict[str, Any]]:
         kind = methods.method_class(name)
         row = _method(name, kind.Config(), classes)
         method = methods.build(name, kind.Config(), _expressions(classes))
-        row |= {"paper": kind.paper, "phases": [phase.name for phase in method.phases()], "needs": sorted(kind.needs)}
+        row |= {
+            "paper": kind.paper,
+            "phases": [phase.name for phase in method.phases()],
+            "needs": sorted(kind.needs),
+        }
         row["variants"] = [
-            {**_method(name, kind.Config(**changed), classes), "name": variant} for variant, changed in kind.variants.items()
+            {**_method(name, kind.Config(**changed), classes), "name": variant}
+            for variant, changed in kind.variants.items()
         ]
         rows.append(row)
     return rows
@@ -69,7 +84,14 @@ def _gmacs(method: Any) -> float:
 
     px = method.input_px
     zero = torch.zeros(1, dtype=torch.int64)
-    batch = Batch(("x",), torch.zeros(1, 3, px, px, dtype=torch.uint8), zero, zero, points=torch.rand(1, 68, 2) * px, total=1)
+    batch = Batch(
+        ("x",),
+        torch.zeros(1, 3, px, px, dtype=torch.uint8),
+        zero,
+        zero,
+        points=torch.rand(1, 68, 2) * px,
+        total=1,
+    )
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         method.eval().predict(batch)

@@ -16,7 +16,9 @@ FOUND, BAR, BACK = (0, 229, 255), (255, 193, 7), (20, 24, 28)
 OVERLAY_PX = 640  # the longer side of a drawn copy is at least this, so that the words can be read
 
 
-def predict_files(root: Path, model: str, pictures: Sequence[Path], overlay: Path | None) -> list[dict[str, Any]]:
+def predict_files(
+    root: Path, model: str, pictures: Sequence[Path], overlay: Path | None
+) -> list[dict[str, Any]]:
     """One answer a picture, in order; with `overlay`, a PNG a picture in that folder.
 
     MienError: no such model, or two pictures would be drawn to one file.
@@ -54,14 +56,18 @@ def find_model(root: Path, model: str) -> Path:
 
         return choose(json.loads((run / "run.json").read_text(encoding="utf-8")), run).folder
     trained = sorted(path.parent.name for path in (root / "runs").glob("*/run.json"))
-    known = f"trained here: {', '.join(trained)}" if trained else "nothing is trained here yet, run `make repro`"
+    known = (
+        f"trained here: {', '.join(trained)}" if trained else "nothing is trained here yet, run `make repro`"
+    )
     raise MienError(f"{model} is neither a trained experiment, a model folder nor models:/NAME; {known}.")
 
 
 def draw(picture: Image.Image, answer: Answer) -> Image.Image:
     """A copy with the face's box, its 68 points and a bar an expression; or the reason why there is none."""
     scale = max(1.0, OVERLAY_PX / max(picture.size))
-    image = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BICUBIC)
+    image = picture.resize(
+        (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BICUBIC
+    )
     pen = ImageDraw.Draw(image)
     if answer.box is not None:
         pen.rectangle([float(v) * scale for v in answer.box], outline=FOUND, width=3)
@@ -91,7 +97,9 @@ def _refuse_equal_names(pictures: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for picture in pictures:
         if picture.stem in seen:
-            raise MienError(f"{seen[picture.stem]} and {picture} would both be drawn to {picture.stem}.png; rename one.")
+            raise MienError(
+                f"{seen[picture.stem]} and {picture} would both be drawn to {picture.stem}.png; rename one."
+            )
         seen[picture.stem] = picture
 
 

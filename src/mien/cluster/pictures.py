@@ -59,7 +59,7 @@ def map_blocks(
     """Write `into/part-00000.parquet`, ... with one part a block, each checked against `schema`.
 
     worker: a class of an importable module, made once a process by `worker(**settings)`.
-    settings: plain JSON values. `rows` is what the progress line counts to. MienError: the stage's time is up.
+    settings: plain JSON values. `rows` is what the progress line counts to. MienError: time is up.
     """
     scratch = _scratch(what, blocks, worker, settings, cluster)
     done = {int(p.stem.split("-")[1]): p for p in scratch.glob("part-*.parquet")}

@@ -43,7 +43,9 @@ class Params(Section):
             _known(f"experiments.{name}.second_corpus", experiment.second_corpus, self.corpora, "corpora")
             for fold in experiment.folds:
                 if not 0 <= fold < self.shard.folds:
-                    raise ValueError(f"experiments.{name}.folds names fold {fold}, but shard.folds is {self.shard.folds}")
+                    raise ValueError(
+                        f"experiments.{name}.folds names fold {fold}, but shard.folds is {self.shard.folds}"
+                    )
         return self
 
 
@@ -56,7 +58,9 @@ def load_params(path: Path = PARAMS) -> Params:
     except yaml.YAMLError as error:
         raise MienError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(raw, dict):
-        raise MienError(f"{path} must hold sections (preset, corpora, methods, ...), not {type(raw).__name__}.")
+        raise MienError(
+            f"{path} must hold sections (preset, corpora, methods, ...), not {type(raw).__name__}."
+        )
     return parse_section(Params, raw, path.name, "")
 
 
@@ -71,7 +75,10 @@ def parse_section(section: type[S], raw: dict[str, Any], file: str, at: str) -> 
 def _known(key: str, value: str, among: dict[str, Any], where: str) -> None:
     if value not in among:
         near = difflib.get_close_matches(value, among, n=1)
-        raise ValueError(f"{key} is {value!r}, which {where} does not have" + (f"; did you mean {near[0]!r}?" if near else ""))
+        raise ValueError(
+            f"{key} is {value!r}, which {where} does not have"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+        )
 
 
 def _sentence(error: ValidationError, section: type[Section], file: str, at: str) -> str:
@@ -103,7 +110,11 @@ def _siblings(section: type[Section], location: tuple[int | str, ...]) -> list[s
     for part in location[:-1]:
         node = _resolve(node, schema)
         if "discriminator" in node:
-            node = _resolve({"$ref": node["discriminator"]["mapping"][part]}, schema) if part in node["discriminator"]["mapping"] else node
+            node = (
+                _resolve({"$ref": node["discriminator"]["mapping"][part]}, schema)
+                if part in node["discriminator"]["mapping"]
+                else node
+            )
             continue
         node = node.get("properties", {}).get(part, node.get("additionalProperties", {}))
         node = node if isinstance(node, dict) else {}

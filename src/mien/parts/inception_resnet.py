@@ -1,7 +1,7 @@
 """Inception-ResNet-V1 as face recognition uses it, in the layer names of facenet-pytorch's weight files.
 
-Szegedy et al., *Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning*, 2017; stem
-and widths are those of the VGGFace2 network `20180402-114759-vggface2.pt`. `width` scales every channel
+Szegedy et al., *Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning*, 2017;
+stem and widths are those of the VGGFace2 network `20180402-114759-vggface2.pt`. `width` scales every channel
 count.
 """
 

@@ -58,7 +58,7 @@ def main() -> None:
             cwd="/",
         )
     else:
-        say("installing requirements.lock with pip (about four minutes; uv on the path makes it one) ...")
+        say("installing requirements.lock with pip (two to four minutes; uv on the path makes it one) ...")
         pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
         run(*pip, "--require-hashes", "-r", str(LOCK))
         run(*pip, "--no-build-isolation", "-e", str(ROOT))

@@ -102,7 +102,7 @@ def methods(
     classes: Annotated[int, typer.Option(min=2, max=8, help="How many expressions to build for.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """List the methods with their size as printed in their papers. Example: `mien methods --classes 8 --json`"""
+    """List the methods at their papers' sizes. Example: `mien methods --classes 8 --json`"""
     from mien.cli.listing import list_methods
 
     rows = list_methods(classes)
@@ -189,7 +189,8 @@ def predict(
 ) -> None:
     """Find the face in each picture and say its expression.
 
-    Exits with 3 when a picture had no face or could not be read. Example: `mien predict hsnet-rendered me.jpg --overlay out`
+    Exits with 3 when a picture had no face or could not be read.
+    Example: `mien predict hsnet-rendered me.jpg --overlay out`
     """
     from mien.cli.predict import predict_files
 

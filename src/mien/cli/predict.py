@@ -1,6 +1,7 @@
 """`mien predict`: a model on pictures from the disk, and what it saw drawn over them."""
 
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ def predict_files(
 
     MienError: no such model, or two pictures would be drawn to one file.
     """
-    predictor = Predictor(find_model(root, model), landmarks=overlay is not None)
+    with tempfile.TemporaryDirectory(prefix="mien-model-") as scratch:
+        predictor = Predictor(find_model(root, model, Path(scratch)), landmarks=overlay is not None)
     if overlay is not None:
         _refuse_equal_names(pictures)
         overlay.mkdir(parents=True, exist_ok=True)
@@ -41,12 +43,15 @@ def predict_files(
     return answers
 
 
-def find_model(root: Path, model: str) -> Path:
-    """The folder of weights behind an experiment's name, a folder, or a registry address `models:/...`."""
+def find_model(root: Path, model: str, scratch: Path) -> Path:
+    """The folder of weights behind an experiment's name, a folder, or an address in the registry.
+
+    What the registry gives is fetched into `scratch`. MienError tells what is trained here.
+    """
     if model.startswith("models:/"):
         from mien.tracking.registry import fetch_model
 
-        return fetch_model(model, root)
+        return fetch_model(model, root, scratch)
     for folder in (Path(model), root / model):
         if (folder / methods.DESCRIPTION).is_file():
             return folder
@@ -54,7 +59,8 @@ def find_model(root: Path, model: str) -> Path:
     if (run / "run.json").is_file():
         from mien.tracking.registry import choose
 
-        return choose(json.loads((run / "run.json").read_text(encoding="utf-8")), run).folder
+        chosen: Path = choose(json.loads((run / "run.json").read_text(encoding="utf-8")), run).folder
+        return chosen
     trained = sorted(path.parent.name for path in (root / "runs").glob("*/run.json"))
     known = (
         f"trained here: {', '.join(trained)}" if trained else "nothing is trained here yet, run `make repro`"

@@ -93,8 +93,9 @@ def _sentence(error: ValidationError, section: type[Section], file: str, at: str
         return f"{file}: {path} is missing; add it."
     if first["type"] == "value_error":
         return f"{file}: {path + ': ' if path else ''}{first['ctx']['error']}."
-    got = repr(first["input"])
-    return f"{file}: {path} is {got if len(got) < 60 else got[:57] + '...'}, but {first['msg'][0].lower()}{first['msg'][1:]}."
+    got, why = repr(first["input"]), first["msg"]
+    got = got if len(got) < 60 else f"{got[:57]}..."
+    return f"{file}: {path} is {got}, but {why[0].lower()}{why[1:]}."
 
 
 def _path(location: tuple[int | str, ...], section: type[Section]) -> list[str]:

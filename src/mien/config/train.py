@@ -41,11 +41,11 @@ class Experiment(Section):
     method: str
     corpus: str
     second_corpus: str  # what a phase may read beside it, so that DVC knows; the same again when none does
-    settings: dict[str, Any] = {}  # over `methods.METHOD`
+    settings: dict[str, Any] = Field({})  # over `methods.METHOD`
     folds: list[int] = Field(min_length=1)  # which of `shard.folds` are the test part in turn
     seeds: list[int] = Field([0], min_length=1)
     validation_share: float = Field(0.15, gt=0, lt=1)  # of the training subjects
-    paper: dict[str, float] = {}  # the paper's own figures on its own corpus, for the report
+    paper: dict[str, float] = Field({})  # the paper's own figures on its own corpus, for the report
 
     @model_validator(mode="after")
     def _distinct(self) -> "Experiment":

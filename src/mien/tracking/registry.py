@@ -1,6 +1,7 @@
 """An experiment's best model becomes a version in the MLflow registry: weights, code, card, and no pickle."""
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from mien import methods
@@ -58,6 +60,33 @@ def register(experiment: str, run_dir: Path, results_dir: Path, params: Params, 
             f"MLflow at {shown(client.tracking_uri)} did not take the model "
             f"({' '.join(str(error).split())[:200]}); see that it runs and run the stage again."
         ) from error
+
+
+def fetch_model(address: str, root: Path, into: Path) -> Path:
+    """Fetch `models:/NAME/VERSION` or `models:/NAME@ALIAS`; the folder of its weights and description.
+
+    MienError: no such version, or weights that are not those which were registered.
+    """
+    client = connect(root)
+    found = re.fullmatch(r"models:/([^/@]+)(?:/(\d+)|@(.+))", address)
+    if found is None:
+        raise MienError(
+            f"{address} is not an address in the registry; write models:/NAME/1 or models:/NAME@champion."
+        )
+    name, number, alias = found.groups()
+    try:
+        if alias:
+            version = client.get_model_version_by_alias(name, alias)
+        else:
+            version = client.get_model_version(name, number)
+        download_artifacts(artifact_uri=f"models:/{name}/{version.version}", dst_path=str(into))
+    except UNREACHABLE as error:
+        told = " ".join(str(error).split())[:200]
+        raise MienError(f"{address} could not be had from {shown(client.tracking_uri)} ({told}).") from error
+    for weights in into.rglob(methods.WEIGHTS):
+        if sha256(weights) == version.tags.get(_WEIGHTS_SHA):
+            return weights.parent
+    raise MienError(f"{address} does not hold the weights that it was registered with; register it again.")
 
 
 def choose(run: Mapping[str, Any], run_dir: Path) -> _Chosen:

@@ -1,7 +1,7 @@
 """A step of Ray Train's worker against one of a bare torch loop: `ray_step.py [--workers N] [--json FILE]`.
 
 Same method, same batches, same number of threads; with several workers both sides use DDP over gloo. On Ray's
-side stands all that mien puts round a step: `fit`, its checks and callbacks, a report and a checkpoint an epoch.
+side stands all that mien puts round a step: `fit`, its checks and callbacks, and reports with checkpoints.
 Both stay up and take turns, so that a busy machine slows both; the figure is the median round. Seconds of CPU
 stand beside those of the clock: on a machine with other work they are the ones to go by.
 """
@@ -230,10 +230,11 @@ def main() -> None:
         ratio = statistics.median(r / b for r, b in zip(medians["ray"], medians["bare"], strict=True))
         described |= {f"{clock}_ratio": ratio, f"{clock}_ms": medians}
         for side, name in (("bare", "bare torch loop"), ("ray", "mien in Ray Train")):
-            shown = ", ".join(f"{value:.1f}" for value in medians[side])
-            print(
-                f"| {name}, {given.workers} worker(s), {clock} | {shown} | {ratio if side == 'ray' else 1:.3f} |"
+            shown, against = (
+                ", ".join(f"{value:.1f}" for value in medians[side]),
+                ratio if side == "ray" else 1,
             )
+            print(f"| {name}, {given.workers} worker(s), {clock} | {shown} | {against:.3f} |")
     if given.json:
         given.json.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 

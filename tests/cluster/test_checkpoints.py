@@ -29,6 +29,7 @@ def group(tmp_path: Path) -> Storage:
 
 
 def test_the_newest_is_read_back(group: Storage):
+    group.write_json(SNAPSHOT, {"checkpoint_results": []})  # Ray's own list stands beside them
     name = newest(group)
     assert name is not None
     assert name.endswith("02.000000")

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +52,9 @@ def read(folder: Path) -> Checkpoint:
     return Checkpoint(Cell(*where["cell"]), curves, float(where["seconds"]), read_state(folder / STATE))
 
 
-def newest(group: Storage, avoid: Sequence[str] = ()) -> str | None:
+def newest(group: Storage) -> str | None:
     """The name of the newest checkpoint that is whole; None when there is none."""
-    found = [name for name in group.names() if name.startswith(_PREFIX) and name not in avoid]
+    found = [name for name in group.names() if name.startswith(_PREFIX) and name != _SNAPSHOT]
     for name in sorted(found, reverse=True):  # Ray names them by time
         with tempfile.TemporaryDirectory(prefix="mien-checkpoint-") as scratch:
             if group.get(name, Path(scratch) / "copy"):

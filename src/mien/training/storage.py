@@ -42,7 +42,7 @@ class Storage:
         try:
             with self._files.open_input_stream(self._at(name)) as file:
                 read = json.loads(file.read())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
         return read if isinstance(read, dict) else None
 

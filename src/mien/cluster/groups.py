@@ -26,6 +26,7 @@ from mien.training.reports import Cell, OnReport
 CONTROLLER_FAILURES = 3  # Ray's own default would try for ever to place a group that does not fit
 CHECKPOINTS_KEPT = 2
 LOOK_EVERY_S = 0.25
+ERROR = "error.json"
 
 
 def alive_nodes() -> list[str]:
@@ -54,7 +55,8 @@ def train_groups(
     plan: Plan, groups: list[list[Cell]], beside: int, lines: ProgressLines, on_report: OnReport
 ) -> None:
     """Run the groups, at most `beside` at a time, and pass on what they report until all have ended."""
-    plan.store.delete(FAILED)
+    for name in (FAILED, ERROR):
+        plan.store.delete(name)
     until = time.monotonic() + plan.params.cluster.stage_timeout_s
     with tempfile.TemporaryDirectory(prefix="mien-reports-") as folder, _threads(beside) as threads:
         files = [Path(folder) / f"group{number}.jsonl" for number in range(len(groups))]
@@ -133,10 +135,11 @@ def _raise_first(plan: Plan, running: list[Future[None]]) -> None:
     for future in running:
         error = future.exception()
         if isinstance(error, TrainingFailedError):
+            plan.store.write_json(ERROR, {"traceback": str(error).splitlines()})
             raise MienError(
                 f"training {plan.experiment} failed after {plan.params.train.max_failures} restarts "
-                f"({_last_words(error)}); mend "
-                "the cause and run again, which goes on from the last checkpoint."
+                f"({_last_words(error)}; all of it in {plan.store.uri}/{ERROR}); mend the cause and run again, "
+                "which goes on from the last checkpoint."
             ) from error
         if error is not None:
             raise error

@@ -24,7 +24,7 @@ class RenderedCorpus(Section):
     sequences: int = Field(0, ge=0)  # per person and expression other than neutral
     sequence_frames: int = Field(12, ge=3)
     occluder_share: float = Field(0.15, ge=0, le=1)  # of the wild pictures
-    idle_units: float = Field(0.6, ge=0, le=6)  # mean number of action units that mean nothing, per picture
+    idle_units: float = Field(0.5, ge=0, le=6)  # mean number of action units that mean nothing, per picture
     intensity: list[float] = Field([0.45, 1.0], min_length=2, max_length=2)  # of an apex, uniform between
     gated: Literal[False] = False
 

@@ -12,7 +12,7 @@ import numpy as np
 Range = tuple[float, float]
 
 
-EASE = 0.7
+EASE = 0.6
 """Exponent from intensity to weight: half the intensity still moves the face by more than half."""
 
 

@@ -63,7 +63,7 @@ def lab_shot(rng: np.random.Generator) -> Shot:
 def wild_shot(rng: np.random.Generator, occluder_share: float) -> Shot:
     """Anywhere: turned heads, any light, any backdrop, blur and noise, now and then something before the
     face."""
-    yaw = float(np.clip(rng.normal(0, 20), -48, 48))
+    yaw = float(np.clip(rng.normal(0, 18), -48, 48))
     side, up = rng.normal(0, 0.7), rng.uniform(-0.15, 1.0)
     warmth = rng.normal(0, 0.16)
     tint = np.exp(floats([warmth, 0, -warmth]))

@@ -138,8 +138,8 @@ def _raise_first(plan: Plan, running: list[Future[None]]) -> None:
             plan.store.write_json(ERROR, {"traceback": str(error).splitlines()})
             raise MienError(
                 f"training {plan.experiment} failed after {plan.params.train.max_failures} restarts "
-                f"({_last_words(error)}; all of it in {plan.store.uri}/{ERROR}); mend the cause and run again, "
-                "which goes on from the last checkpoint."
+                f"({_last_words(error)}; all of it in {plan.store.uri}/{ERROR}); mend the cause and run "
+                "again, which goes on from the last checkpoint."
             ) from error
         if error is not None:
             raise error

@@ -70,7 +70,7 @@ def check_machine() -> None:
     """Exit with what to install when the machine cannot carry the environment."""
     if sys.version_info[:2] != (3, 11):
         sys.exit(
-            f"error: Python 3.11 is needed, this is {sys.version.split()[0]}; run `make PYTHON=python3.11 ...`."
+            f"error: Python 3.11 is needed, this is {sys.version.split()[0]}; run `make PYTHON=python3.11`."
         )
     for command in ("git",):
         if shutil.which(command) is None:

@@ -100,7 +100,7 @@ def test_methods_at_the_papers_sizes() -> None:
     hsnet = listed["hsnet"]
     assert (hsnet["parameters"], hsnet["trainable"]) == (15_433_240, 14_817_688)
     assert hsnet["gmacs"] == pytest.approx(1.89, abs=0.005)
-    baseline = next(v for v in hsnet["variants"] if v["name"] == "inception_resnet_v1")
+    baseline = next(v for v in hsnet["variants"] if v["name"] == "inception-resnet-v1")
     assert baseline["parameters"] == 22_576_647
     assert {"name", "paper", "parameters", "trainable", "gmacs", "phases", "needs"} <= set(hsnet)
     eight = {m["name"]: m for m in json.loads(mien("methods", "--classes", "8", "--json").stdout)}

@@ -69,7 +69,7 @@ def _method(name: str, config: Any, classes: int) -> dict[str, Any]:
     trainable: Iterator[int] = (p.numel() for p in method.parameters() if p.requires_grad)
     return {
         "name": name,
-        "parameters": sum(p.numel() for p in method.parameters()),
+        "parameters": methods.learnt(method),
         "trainable": sum(trainable),
         "gmacs": _gmacs(method),
     }

@@ -147,10 +147,7 @@ def _parameters(cells: Path) -> int | None:
     folders = sorted(path.parent for path in cells.glob(f"*/{methods.WEIGHTS}"))
     if not folders:
         return None
-    method, _ = methods.load(folders[0])
-    # a method that is solved at once keeps what it learnt in buffers
-    solved = (buffer.numel() for buffer in method.buffers() if buffer.is_floating_point())
-    return sum(parameter.numel() for parameter in method.parameters()) or sum(solved)
+    return methods.learnt(methods.load(folders[0])[0])
 
 
 def _read_json(path: Path) -> dict[str, Any]:

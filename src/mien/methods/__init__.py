@@ -70,6 +70,12 @@ def build(name: str, config: Section, classes: Sequence[str]) -> Method:
     return method_class(name)(config, classes)
 
 
+def learnt(method: Method) -> int:
+    """How many numbers a method learns: its parameters, or the buffers of one that is solved at once."""
+    solved = (buffer.numel() for buffer in method.buffers() if buffer.is_floating_point())
+    return sum(parameter.numel() for parameter in method.parameters()) or sum(solved)
+
+
 def save(method: Method, name: str, into: Path, extra: Mapping[str, Any]) -> None:
     """Write weights (safetensors) and description (JSON): all that `load` needs, and no pickle.
 

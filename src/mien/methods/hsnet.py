@@ -28,7 +28,7 @@ from mien.config import Section
 from mien.methods.contract import Method, Phase, Schedule
 from mien.parts.augment import Augmentation, augment
 from mien.parts.inception_resnet import Body, ConvBN, Stem, scaled
-from mien.parts.pictures import normalise, resize
+from mien.parts.pictures import Light, normalise, resize
 from mien.parts.schedule import ScheduleName, schedule
 from mien.parts.weights import load_weights
 from mien.shards.batch import Batch
@@ -65,6 +65,8 @@ class HSNetConfig(Section):
     width: float = Field(1.0, gt=0, le=4)  # of every layer
     blocks: list[int] = Field([5, 10, 5], min_length=3, max_length=3)  # with dib off
     input_px: int = Field(224, ge=MIN_INPUT_PX)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
+    light: Light = "kept"  # evened: grey faces of one brightness and contrast
     batch_size: int = Field(32, ge=2)
     epochs: int = Field(500, ge=1)
     learning_rate: float = Field(1e-2, gt=0)  # 1e-3 where it diverges
@@ -161,6 +163,18 @@ class GuidedLevels(nn.Module):
         self.weigh = nn.ModuleList(nn.Linear(n, 1) for n in channels)  # w1, b1
         self.classify = nn.ModuleList(nn.Linear(n, classes) for n in channels)  # W_C, b_C
 
+    def calm(self) -> None:
+        """Start every level at weight 1/2 and with nearly no opinion.
+
+        He's initialisation makes the first losses so large that the steepest way down shuts every level:
+        within five steps of Adam each lambda is 0, no gradient comes through, and all stays at chance (seen).
+        """
+        for name, parameter in self.named_parameters():
+            if name.startswith("weigh."):
+                nn.init.zeros_(parameter)
+            elif name.startswith("classify."):
+                nn.init.normal_(parameter, std=0.01)
+
     def forward(self, a: Tensor, b: Tensor, c: Tensor) -> Levels:
         """Maps of the three levels -> what each says, and their weighted sum."""
         c = self.top(c)  # eq. 11
@@ -236,6 +250,8 @@ class HSNet(Method):
         self.head = head(self.trunk.channels, len(self.classes))
         self.recognition: Recognition | None = None  # there in the knowledge-transfer phase only
         self.apply(he)
+        if isinstance(self.head, GuidedLevels):
+            self.head.calm()
         self._stem_sha256: str | None = None
 
     @classmethod
@@ -339,8 +355,9 @@ class HSNet(Method):
         return logits
 
     def _pixels(self, batch: Batch, how: Augmentation) -> Tensor:
-        pixels = resize(batch.faces, self.config.input_px)
-        return normalise(augment(pixels, batch.seed, how) if self.training else pixels)
+        pixels = resize(batch.faces, self.config.input_px, self.config.window)
+        pixels = augment(pixels, batch.seed, how) if self.training else pixels
+        return normalise(pixels, self.config.light)
 
     def _terms(self, logits: Tensor, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         smoothing = 0.0 if phase.name == TRANSFER else self.config.label_smoothing

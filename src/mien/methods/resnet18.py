@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import AdamW, Optimizer
-from torchvision.models import resnet18
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from mien.config import Section
 from mien.methods.contract import Method, Phase, Schedule
 from mien.parts.augment import Augmentation, augment
-from mien.parts.pictures import normalise, resize
+from mien.parts.pictures import Light, normalise, resize
 from mien.parts.schedule import ScheduleName, schedule
 from mien.parts.weights import load_weights
 from mien.shards.batch import Batch
@@ -29,6 +29,9 @@ class ResNet18Config(Section):
 
     input_px: int = Field(224, ge=32)
     stem: Literal["imagenet", "small"] = "imagenet"  # small: 3x3 and no pooling, for 32-64 px
+    width: float = Field(1.0, gt=0, le=4)  # of the four stages; 1 where weights come from a file
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
+    light: Light = "kept"  # evened: grey faces of one brightness and contrast
     weights: str | None = None  # a torchvision resnet18 as .safetensors or .pt; its classifier is left out
     batch_size: int = Field(64, ge=2)
     epochs: int = Field(60, ge=1)
@@ -42,6 +45,24 @@ class ResNet18Config(Section):
     augmentation: Augmentation = Augmentation()
 
 
+class Scaled(ResNet):  # type: ignore[misc]
+    """torchvision's ResNet-18 with every stage `width` times as wide."""
+
+    def __init__(self, width: float, classes: int) -> None:
+        self._width = width
+        super().__init__(BasicBlock, [2, 2, 2, 2])
+        self.fc = nn.Linear(self._scaled(512), classes)
+
+    def _scaled(self, planes: int) -> int:
+        return max(4, 4 * round(planes * self._width / 4))
+
+    def _make_layer(
+        self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1, dilate: bool = False
+    ) -> nn.Sequential:
+        layer: nn.Sequential = super()._make_layer(block, self._scaled(planes), blocks, stride, dilate)
+        return layer
+
+
 class ResNet18(Method):
     """torchvision's ResNet-18 on faces."""
 
@@ -52,12 +73,12 @@ class ResNet18(Method):
     def __init__(self, config: ResNet18Config, classes: Sequence[str]) -> None:
         super().__init__(config, classes)
         self.input_px = config.input_px
-        self.network = resnet18(num_classes=len(classes))
+        self.network = Scaled(config.width, len(classes))
         if config.stem == "small":
             self.network.conv1 = nn.Conv2d(3, 64, kernel_size=3, padding=1, bias=False)
             self.network.maxpool = nn.Identity()
         if config.dropout:
-            self.network.fc = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(512, len(classes)))
+            self.network.avgpool = nn.Sequential(self.network.avgpool, nn.Dropout(config.dropout))
         self._weights_sha256: str | None = None
 
     @classmethod
@@ -105,10 +126,10 @@ class ResNet18(Method):
         return {"weights": f"file {self._weights_sha256}" if self._weights_sha256 else "random"}
 
     def _logits(self, batch: Batch) -> Tensor:
-        pixels = resize(batch.faces, self.config.input_px)
+        pixels = resize(batch.faces, self.config.input_px, self.config.window)
         if self.training:
             pixels = augment(pixels, batch.seed, self.config.augmentation)
-        logits: Tensor = self.network(normalise(pixels))
+        logits: Tensor = self.network(normalise(pixels, self.config.light))
         return logits
 
     def _loss(self, logits: Tensor, label: Tensor) -> Tensor:

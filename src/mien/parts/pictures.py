@@ -1,23 +1,36 @@
 """From uint8 crops to what a network reads; inside the model, so that an exported one cannot disagree."""
 
+from typing import Literal
+
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+Light = Literal["kept", "evened"]
 MIDDLE, SPREAD = 127.5, 128.0
 """The normalisation that the VGGFace2 Inception-ResNet-V1 weights were trained with (facenet-pytorch)."""
 
 
-def resize(faces: Tensor, side_px: int) -> Tensor:
-    """Resize square or oblong crops to `side_px` squares, bilinear and antialiased.
+def resize(faces: Tensor, side_px: int, window: float = 1.0) -> Tensor:
+    """Resize square or oblong crops, or the `window` of each side round their middle, to `side_px` squares.
 
-    faces (N, 3, H, W) uint8 or float -> (N, 3, side_px, side_px) float32 in 0..255.
+    Bilinear and antialiased. faces (N, 3, H, W) uint8 or float -> (N, 3, side_px, side_px) float32 in 0..255.
     """
-    pixels = faces.float()
+    height, width = faces.shape[-2:]
+    top, left = (round(side * (1 - window) / 2) for side in (height, width))
+    pixels = faces[..., top : height - top, left : width - left].float()
     if pixels.shape[-2:] == (side_px, side_px):
         return pixels
     return interpolate(pixels, size=(side_px, side_px), mode="bilinear", antialias=True, align_corners=False)
 
 
-def normalise(pixels: Tensor) -> Tensor:
-    """Map 0..255 to about -1..1: (v - 127.5) / 128."""
-    return (pixels - MIDDLE) / SPREAD
+def normalise(pixels: Tensor, light: Light = "kept") -> Tensor:
+    """Map 0..255 to about -1..1, pixels (N, 3, H, W): (v - 127.5) / 128.
+
+    light "kept" is what foreign weights expect. "evened" drops colour and gives each face mean 0 and spread
+    1/2: a network that learns from few faces then has no lamp and no skin to mistake for an expression.
+    """
+    if light == "kept":
+        return (pixels - MIDDLE) / SPREAD
+    grey = pixels.mean(dim=1, keepdim=True).expand_as(pixels)
+    centred = grey - grey.mean(dim=(1, 2, 3), keepdim=True)
+    return centred / (2 * centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 1)

@@ -1,6 +1,5 @@
 """Rows of `mien corpora` and `mien methods`."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +65,12 @@ def _method(name: str, config: Any, classes: int) -> dict[str, Any]:
     from mien import methods
 
     method = methods.build(name, config, _expressions(classes))
-    trainable: Iterator[int] = (p.numel() for p in method.parameters() if p.requires_grad)
+    last = method.phases()[-1]
+    moved = {p for turn in method.turns(last, 0) for p in method.moved_by(last, turn)}
     return {
         "name": name,
         "parameters": methods.learnt(method),
-        "trainable": sum(trainable),
+        "trainable": sum(p.numel() for p in moved),  # in its last phase
         "gmacs": _gmacs(method),
     }
 

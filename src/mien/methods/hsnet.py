@@ -70,6 +70,7 @@ class HSNetConfig(Section):
     batch_size: int = Field(32, ge=2)
     epochs: int = Field(500, ge=1)
     learning_rate: float = Field(1e-2, gt=0)  # 1e-3 where it diverges
+    head_rate: float = Field(1.0, gt=0, le=1)  # of the learning rate, for classifiers and self-weights
     adam_betas: list[float] = Field([0.9, 0.999], min_length=2, max_length=2)
     weight_decay: float = Field(0.0, ge=0)
     schedule: ScheduleName = "plateau"
@@ -163,6 +164,10 @@ class GuidedLevels(nn.Module):
         self.weigh = nn.ModuleList(nn.Linear(n, 1) for n in channels)  # w1, b1
         self.classify = nn.ModuleList(nn.Linear(n, classes) for n in channels)  # W_C, b_C
 
+    def linear(self) -> list[nn.Module]:
+        """Classifiers and self-weights."""
+        return [*self.weigh, *self.classify]
+
     def calm(self) -> None:
         """Start every level at weight 1/2 and with nearly no opinion.
 
@@ -194,6 +199,10 @@ class LastLevel(nn.Module):
     def __init__(self, channels: Sequence[int], classes: int) -> None:
         super().__init__()
         self.classify = nn.Linear(channels[-1], classes)
+
+    def linear(self) -> list[nn.Module]:
+        """The classifier."""
+        return [self.classify]
 
     def forward(self, a: Tensor, b: Tensor, c: Tensor) -> Levels:
         """Maps of the three levels -> one level's logits at weight 1."""
@@ -297,8 +306,15 @@ class HSNet(Method):
         """Adam, with each phase's own rate."""
         of = self.config.knowledge_transfer if phase.name == TRANSFER else self.config
         beta_1, beta_2 = self.config.adam_betas
-        moved = self.moved_by(phase, turn)
-        return Adam(moved, of.learning_rate, (beta_1, beta_2), weight_decay=of.weight_decay)
+        slow = {id(p) for m in (self.head.linear() if phase.name != TRANSFER else ()) for p in m.parameters()}
+        groups = [
+            {"params": [p for p in self.moved_by(phase, turn) if id(p) not in slow]},
+            {
+                "params": [p for p in self.moved_by(phase, turn) if id(p) in slow],
+                "lr": of.learning_rate * self.config.head_rate,
+            },
+        ]
+        return Adam(groups, of.learning_rate, (beta_1, beta_2), weight_decay=of.weight_decay)
 
     def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
         """A cosine for the knowledge transfer, then as the settings say."""

@@ -269,3 +269,23 @@ def test_the_default_settings_are_the_papers() -> None:
         [0.9, 0.999],
     )
     assert (c.schedule, c.plateau_patience_epochs, c.augmentation.rotation_degrees) == ("plateau", 20, 5.0)
+
+
+def test_levels_start_calm_and_their_linear_layers_learn_at_their_own_rate() -> None:
+    method = tiny.build("hsnet", ktl=False, head_rate=0.05, learning_rate=0.002)
+    levels = method.train().levels(tiny.faces(8))
+    assert torch.equal(levels.weights, torch.full((8, 3), 0.5))
+    slow = method.optimizer(method.phases()[0], "all").param_groups[1]
+    assert slow["lr"] == pytest.approx(1e-4)
+    linear = [*method.head.weigh.parameters(), *method.head.classify.parameters()]
+    assert {id(p) for p in slow["params"]} == {id(p) for p in linear}
+
+
+def test_levels_stay_awake_through_the_first_steps() -> None:
+    method = tiny.build("hsnet", ktl=False, head_rate=0.05, learning_rate=0.003)
+    (phase,) = method.phases()
+    tiny.enter(method, phase)
+    optimizers, off = {"all": method.optimizer(phase, "all")}, torch.autocast("cpu", enabled=False)
+    for number in range(30):
+        step(method.train(), method, tiny.faces(16, seed=number), phase, number, optimizers, off)
+    assert method.levels(tiny.faces(16)).weights.mean(dim=0).amax() > 0.1

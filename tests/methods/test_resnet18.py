@@ -57,3 +57,10 @@ def test_the_small_stem_keeps_four_times_the_side(stem: str, side: int) -> None:
     network.layer4.register_forward_hook(lambda module, inputs, out: seen.append(out.shape[-1]))
     network(torch.zeros(1, 3, 64, 64))
     assert seen == [side]
+
+
+def test_width_scales_every_stage() -> None:
+    network = tiny.build("resnet18", width=0.25).network
+    stages = (network.layer1, network.layer2, network.layer3, network.layer4)
+    assert [stage[-1].conv2.out_channels for stage in stages] == [16, 32, 64, 128]
+    assert network.fc.in_features == 128

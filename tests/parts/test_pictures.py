@@ -16,3 +16,19 @@ def test_shrinking_averages_what_it_leaves_out() -> None:
     board = (torch.arange(64)[:, None] + torch.arange(64)[None]) % 2 * 255
     small = resize(board.expand(1, 3, 64, 64).byte(), 16)
     assert (small[..., 2:-2, 2:-2] - 127.5).abs().max() < 3  # without antialiasing it would be 0 or 255
+
+
+def test_a_window_is_the_middle_of_the_crop() -> None:
+    faces = torch.arange(100.0).view(1, 1, 10, 10).expand(1, 3, 10, 10)
+    assert torch.equal(resize(faces, 6, window=0.6), faces[..., 2:8, 2:8])
+
+
+def test_evened_light_does_not_feel_brightness_contrast_or_colour() -> None:
+    face = torch.rand((1, 1, 8, 8), generator=torch.Generator().manual_seed(0)).expand(1, 3, 8, 8) * 255
+    lamp = torch.tensor([1.2, 1.0, 0.8]).view(1, 3, 1, 1)
+    one, other = normalise(face, "evened"), normalise(face * lamp / 2 + 60, "evened")
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-2)  # 1 grey level keeps a flat face from noise
+    assert torch.equal(one[:, 0], one[:, 2])
+    assert abs(float(one.mean())) < 1e-6
+    assert abs(float(one.std(correction=0)) - 0.5) < 0.02
+    assert normalise(torch.full((1, 3, 8, 8), 9.0), "evened").abs().max() == 0

@@ -9,8 +9,9 @@ knowledge transfer (off: He's initialisation, all trained).
 Differs from the paper, where it is silent or contradicts itself: the branch widths inside the blocks (their
 sums are the paper's); Table 1's misprints in stem and strides are mended by the equations; pictures are
 normalised as the VGGFace2 weights want it; batch norm of the frozen stem stays in evaluation mode; plateau
-factor 0.1, no weight decay. Where the weight file cannot be had, a phase before learns the stem by telling
-people apart (`stem_from: corpus`).
+factor 0.1, no weight decay. After He's initialisation the levels shut each other off in the first steps, so
+classifiers and self-weights start near 0 and may learn slower (`head_rate`). Where the weight file cannot be
+had, a phase before learns the stem by telling people apart (`stem_from: corpus`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from torch.optim import Adam, Optimizer
 from mien.config import Section
 from mien.methods.contract import Method, Phase, Schedule
 from mien.parts.augment import Augmentation, augment
-from mien.parts.inception_resnet import Body, ConvBN, Stem, scaled
+from mien.parts.inception_resnet import Body, ConvBN, Recognition, Stem, he, scaled
 from mien.parts.pictures import Light, normalise, resize
 from mien.parts.schedule import ScheduleName, schedule
 from mien.parts.weights import load_weights
@@ -164,10 +165,6 @@ class GuidedLevels(nn.Module):
         self.weigh = nn.ModuleList(nn.Linear(n, 1) for n in channels)  # w1, b1
         self.classify = nn.ModuleList(nn.Linear(n, classes) for n in channels)  # W_C, b_C
 
-    def linear(self) -> list[nn.Module]:
-        """Classifiers and self-weights."""
-        return [*self.weigh, *self.classify]
-
     def calm(self) -> None:
         """Start every level at weight 1/2 and with nearly no opinion.
 
@@ -200,10 +197,6 @@ class LastLevel(nn.Module):
         super().__init__()
         self.classify = nn.Linear(channels[-1], classes)
 
-    def linear(self) -> list[nn.Module]:
-        """The classifier."""
-        return [self.classify]
-
     def forward(self, a: Tensor, b: Tensor, c: Tensor) -> Levels:
         """Maps of the three levels -> one level's logits at weight 1."""
         logits = self.classify(c.mean(dim=(2, 3)))
@@ -213,29 +206,6 @@ class LastLevel(nn.Module):
 def enlarge(coarse: Tensor, like: Tensor) -> Tensor:
     """Nearest neighbour to the exact side of a finer map: 5 -> 12 and 12 -> 25 are not doublings."""
     return interpolate(coarse, size=like.shape[-2:], mode="nearest")
-
-
-def he(module: nn.Module) -> None:
-    """He's initialisation (kaiming normal, fan-in) with biases at 0; batch norm keeps 1 and 0."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-class Recognition(nn.Module):
-    """What sits on the stem while it learns to tell people apart: an Inception-ResNet-V1 body."""
-
-    def __init__(self, width: float, blocks: Sequence[int], people: int) -> None:
-        super().__init__()
-        self.body = Body(width, blocks)
-        self.classify = nn.Linear(self.body.channels[-1], people)
-        self.apply(he)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The stem's map -> logits (N, people)."""
-        logits: Tensor = self.classify(self.body(x)[2].mean(dim=(2, 3)))
-        return logits
 
 
 class HSNet(Method):
@@ -303,18 +273,17 @@ class HSNet(Method):
         return own if self.stem_is_frozen else [*self.stem.parameters(), *own]
 
     def optimizer(self, phase: Phase, turn: str) -> Optimizer:
-        """Adam, with each phase's own rate."""
+        """Adam, with each phase's own rate, and a share of it for the linear layers of the levels."""
         of = self.config.knowledge_transfer if phase.name == TRANSFER else self.config
-        beta_1, beta_2 = self.config.adam_betas
-        slow = {id(p) for m in (self.head.linear() if phase.name != TRANSFER else ()) for p in m.parameters()}
-        groups = [
-            {"params": [p for p in self.moved_by(phase, turn) if id(p) not in slow]},
-            {
-                "params": [p for p in self.moved_by(phase, turn) if id(p) in slow],
-                "lr": of.learning_rate * self.config.head_rate,
-            },
+        slow = {id(p) for n, p in self.head.named_parameters() if n.startswith(("weigh", "classify"))}
+        groups: list[dict[str, Any]] = [
+            {"params": []},
+            {"params": [], "lr": of.learning_rate * self.config.head_rate},
         ]
-        return Adam(groups, of.learning_rate, (beta_1, beta_2), weight_decay=of.weight_decay)
+        for parameter in self.moved_by(phase, turn):
+            groups[id(parameter) in slow]["params"].append(parameter)
+        betas = (self.config.adam_betas[0], self.config.adam_betas[1])
+        return Adam(groups, of.learning_rate, betas, weight_decay=of.weight_decay)
 
     def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
         """A cosine for the knowledge transfer, then as the settings say."""

@@ -150,3 +150,26 @@ class Body(nn.Module):
         b = self.repeat_2(self.mixed_6a(a))
         c = self.block8(self.repeat_3(self.mixed_7a(b)))
         return a, b, c
+
+
+def he(module: nn.Module) -> None:
+    """He's initialisation (kaiming normal, fan-in) with biases at 0; batch norm keeps 1 and 0."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class Recognition(nn.Module):
+    """What sits on the stem while it learns to tell people apart: an Inception-ResNet-V1 body."""
+
+    def __init__(self, width: float, blocks: Sequence[int], people: int) -> None:
+        super().__init__()
+        self.body = Body(width, blocks)
+        self.classify = nn.Linear(self.body.channels[-1], people)
+        self.apply(he)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The stem's map -> logits (N, people)."""
+        logits: Tensor = self.classify(self.body(x)[2].mean(dim=(2, 3)))
+        return logits

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mien.config import MienError
+from mien.evaluation.outcomes import CURVES as CURVES_SCHEMA
 from mien.training.plan import CELLS, Plan
 from mien.training.reports import Cell
 from mien.training.storage import SEAL, Storage, sha256
@@ -23,17 +24,6 @@ PREDICTIONS, CURVES, MODEL, ABOUT, RUN = (
     "model",
     "cell.json",
     "run.json",
-)
-
-CURVES_SCHEMA = pa.schema(
-    [
-        pa.field("fold", pa.int32(), nullable=False),
-        pa.field("seed", pa.int32(), nullable=False),
-        pa.field("phase", pa.string(), nullable=False),
-        pa.field("epoch", pa.int32(), nullable=False),  # 0-based within the phase
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("value", pa.float64(), nullable=False),
-    ]
 )
 
 Curve = tuple[str, int, str, float]

@@ -4,6 +4,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 from torchvision.models import resnet18
 
+from mien import methods
 from tests import tiny
 
 TINY = {
@@ -48,6 +49,16 @@ def test_a_weight_file_fills_all_but_the_classifier(tmp_path) -> None:
     assert torch.equal(method.network.layer4[1].conv2.weight, given.layer4[1].conv2.weight)
     assert method.network.fc.weight.shape == (3, 512)
     assert method.record()["weights"].startswith("file ")
+
+
+def test_a_trained_model_of_miens_own_is_where_another_starts(tmp_path) -> None:
+    trained = tiny.build("resnet18", seed=1)
+    methods.save(trained, "resnet18", tmp_path, {})
+    method = tiny.build("resnet18", classes=("neutral", "happy"), weights=str(tmp_path / methods.WEIGHTS))
+    method.start(method.phases()[0], 2)
+    for name, tensor in method.network.state_dict().items():
+        same = not name.startswith("fc.")
+        assert torch.equal(tensor, trained.network.state_dict()[name]) if same else len(tensor) == 2
 
 
 @pytest.mark.parametrize(("stem", "side"), [("imagenet", 2), ("small", 8)])

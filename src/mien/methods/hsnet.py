@@ -258,7 +258,8 @@ class HSNet(Method):
             k = self.config.knowledge_transfer
             self.recognition = Recognition(self.config.width, k.blocks, labels)
         elif self.files(self.config):
-            self._stem_sha256 = load_weights(self.stem, self.config.stem_file, "methods.hsnet.stem_file")
+            file, key = self.config.stem_file, "methods.hsnet.stem_file"
+            self._stem_sha256 = load_weights(self.stem, file, key, within="stem")
 
     def finish(self, phase: Phase) -> None:
         """Take the recognition network off again."""

@@ -29,10 +29,10 @@ class ResNet18Config(Section):
 
     input_px: int = Field(224, ge=32)
     stem: Literal["imagenet", "small"] = "imagenet"  # small: 3x3 and no pooling, for 32-64 px
-    width: float = Field(1.0, gt=0, le=4)  # of the four stages; 1 where weights come from a file
+    width: float = Field(1.0, gt=0, le=4)  # of the four stages; 1 is torchvision's
     window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     light: Light = "kept"  # evened: grey faces of one brightness and contrast
-    weights: str | None = None  # a torchvision resnet18 as .safetensors or .pt; its classifier is left out
+    weights: str | None = None  # .safetensors or .pt, torchvision's or mien's own; no classifier
     batch_size: int = Field(64, ge=2)
     epochs: int = Field(60, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
@@ -96,7 +96,8 @@ class ResNet18(Method):
         """Load the weight file, all of it but the classifier."""
         if self.config.weights:
             body = nn.ModuleDict({k: m for k, m in self.network.named_children() if k != "fc"})
-            self._weights_sha256 = load_weights(body, self.config.weights, "methods.resnet18.weights")
+            file, key = self.config.weights, "methods.resnet18.weights"
+            self._weights_sha256 = load_weights(body, file, key, within="network")
 
     def optimizer(self, phase: Phase, turn: str) -> Optimizer:
         """AdamW over everything."""

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from mien.config import MienError
 
 
-def load_weights(module: nn.Module, path: str, key: str) -> str:
+def load_weights(module: nn.Module, path: str, key: str, within: str = "") -> str:
     """Fill a module from a .safetensors or .pt state dict and return the file's SHA-256.
 
     Every parameter and statistic of the module must be there with its shape. Other tensors of the file are
-    left alone, and a missing `num_batches_tracked` (old files) is forgiven.
+    left alone, and a missing `num_batches_tracked` (old files) is forgiven. In a model that mien saved the
+    module's names begin with `within`, the attribute that holds it, and a dot.
     MienError names `key`, the setting.
     """
     file = Path(path)
@@ -31,6 +32,7 @@ def load_weights(module: nn.Module, path: str, key: str) -> str:
         raise MienError(f"{key} names {file}, which cannot be read ({error.strerror}).") from error
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
         raise MienError(f"{key} names {file}, which is not a state dict of tensors ({error}).") from error
+    state = {name.removeprefix(f"{within}."): tensor for name, tensor in state.items()}
     own = module.state_dict()
     for name, tensor in own.items():
         if name not in state and name.endswith("num_batches_tracked"):

@@ -1,11 +1,17 @@
 """What tests of several rooms share. Any test can import the modules beside this file."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import torch
 
+from mien.cluster.environment import prepare_environment
 from tests.two_ranks import TwoRanks
+
+# collecting the tests imports ray, which reads these only then; a stage sets them before it imports ray
+prepare_environment()
+os.environ["RAY_AUTH_MODE"] = "token"
 
 
 @pytest.fixture(scope="session", autouse=True)

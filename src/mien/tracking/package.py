@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -40,8 +39,6 @@ def save_model(folder: Path, weights: Path, classes: list[str], card: str) -> No
         input_example=pd.DataFrame({PICTURE: [_blank()]}),
         pip_requirements=requirements(),
     )
-    for bytecode in folder.rglob("__pycache__"):
-        shutil.rmtree(bytecode)  # of this machine's Python, and made again wherever the code is loaded
     (folder / CARD).write_text(card, encoding="utf-8")
 
 

@@ -27,6 +27,8 @@ def settings(name: str) -> dict[str, Any]:
 
 def build(name: str, classes: tuple[str, ...] = CLASSES, seed: int = 0, **changed: Any) -> Method:
     torch.manual_seed(seed)
+    if methods.method_class(name).scores:
+        classes = classes[:1]  # a one-class method is built with the normal class alone
     config = parse_section(methods.method_class(name).Config, {**settings(name), **changed}, "TINY", name)
     return methods.build(name, config, classes)
 
@@ -81,12 +83,17 @@ def gradient_phases(method: Method) -> list[Phase]:
 
 
 def enter(method: Method, wanted: Phase, labels: int = len(CLASSES)) -> None:
-    """Start a phase, after starting and finishing those before it; freeze what it does not move."""
-    for phase in method.phases():
-        method.start(phase, labels)
-        if phase == wanted:
-            break
-        method.finish(phase)
+    """Start a phase, after starting, solving and finishing those before it; freeze what it does not move."""
+    seen = faces(12, seed=11)
+    with torch.no_grad():
+        for phase in method.phases():
+            method.start(phase, labels)
+            if phase == wanted:
+                break
+            if phase.fits:
+                method.eval().fit([seen], phase)
+            method.finish(phase)
+        method.eval().refresh(lambda: [seen], wanted, 0)
     moved = {id(p) for turn in method.turns(wanted, 0) for p in method.moved_by(wanted, turn)}
     for parameter in method.parameters():
         parameter.requires_grad_(id(parameter) in moved)

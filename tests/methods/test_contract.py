@@ -18,6 +18,8 @@ from tests import tiny
 BATCH = 8
 # conv + batch norm in another batch size may sum in another order: last bits of float32
 CLOSE = {"rtol": 0.0, "atol": 1e-6}
+CLASSIFIERS = tuple(name for name in methods.names() if not methods.method_class(name).scores)
+ONE_CLASS = tuple(name for name in methods.names() if methods.method_class(name).scores)
 
 
 def begun(name: str) -> Iterator[tuple[Method, Phase]]:
@@ -35,7 +37,7 @@ def trained(name: str, count: int = 12) -> Method:
     for phase in method.phases():
         tiny.enter(method, phase)
         if phase.fits:
-            method.fit([tiny.faces(count)])
+            method.fit([tiny.faces(count)], phase)
         else:
             optimizers = {t: method.optimizer(phase, t) for t in method.turns(phase, 0)}
             step(method.train(), method, tiny.faces(count), phase, 0, optimizers, nullcontext())
@@ -68,7 +70,7 @@ def test_a_turn_moves_its_own_parameters_and_no_other(name: str) -> None:
                 assert (not torch.equal(before[n], p)) == (id(p) in own), f"{phase.name}, {turn}: {n}"
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_probabilities_sum_to_one_and_follow_a_permutation(name: str) -> None:
     method, faces = trained(name), tiny.faces(7)
     order = torch.tensor([3, 0, 6, 5, 1, 4, 2])
@@ -78,6 +80,19 @@ def test_probabilities_sum_to_one_and_follow_a_permutation(name: str) -> None:
     torch.testing.assert_close(straight.sum(dim=1), torch.ones(7), rtol=0, atol=1e-5)
     torch.testing.assert_close(straight[order], permuted, **CLOSE)
     assert not torch.allclose(straight[0], straight[1], atol=1e-5), "all faces look alike to it"
+
+
+@pytest.mark.parametrize("name", ONE_CLASS)
+def test_alien_scores_are_finite_and_follow_a_permutation(name: str) -> None:
+    method, faces = trained(name), tiny.faces(7)
+    order = torch.tensor([3, 0, 6, 5, 1, 4, 2])
+    with torch.no_grad():
+        straight, permuted = method.predict(faces), method.predict(faces.select(order))
+    assert straight.shape == (7, len(method.scores))
+    assert torch.isfinite(straight).all()
+    close = {"rtol": 1e-4, "atol": 1e-6}  # scores have no scale of their own
+    torch.testing.assert_close(straight[order], permuted, **close)
+    assert len(straight[:, 0].unique()) > 1, "all faces look alike to it"
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -91,13 +106,13 @@ def test_saved_and_loaded_it_predicts_the_same(name: str, tmp_path) -> None:
         assert torch.equal(method.predict(faces), loaded.predict(faces))
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", CLASSIFIERS)
 def test_eight_faces_can_be_learnt(name: str) -> None:
     faces, method = tiny.faces(BATCH, seed=5), tiny.build(name)
     for phase in method.phases():
         tiny.enter(method, phase)
         if phase.fits:
-            method.fit([faces])
+            method.fit([faces], phase)
         else:
             optimizers = {t: method.optimizer(phase, t) for t in method.turns(phase, 0)}
             for number in range(40):

@@ -10,11 +10,12 @@ from mien.methods.linear_svm import eye_aligned, grey_pixels
 from tests import tiny
 
 TINY = {"input_px": 8}
+FIT = tiny.build("linear_svm").phases()[0]
 
 
 def test_it_decides_as_scikit_learn_does() -> None:
     method, train, test = tiny.build("linear_svm"), tiny.faces(30, seed=1), tiny.faces(12, seed=2)
-    method.fit([train.select(range(20)), train.select(range(20, 30))])
+    method.fit([train.select(range(20)), train.select(range(20, 30))], FIT)
     svm = make_pipeline(StandardScaler(), LinearSVC(C=0.01, dual="auto", random_state=0, max_iter=5000))
     svm.fit(grey_pixels(train.faces, 8).double().numpy(), train.label.numpy())
     decisions = torch.from_numpy(svm.decision_function(grey_pixels(test.faces, 8).double().numpy()))
@@ -24,7 +25,7 @@ def test_it_decides_as_scikit_learn_does() -> None:
 
 def test_two_classes_have_two_opposite_rows() -> None:
     method, faces = tiny.build("linear_svm", classes=("neutral", "happy")), tiny.faces(16, classes=2)
-    method.fit([faces])
+    method.fit([faces], FIT)
     assert torch.equal(method.weight[0], -method.weight[1])
     assert method.predict(faces).argmax(dim=1).tolist() == faces.label.tolist()
 
@@ -32,7 +33,7 @@ def test_two_classes_have_two_opposite_rows() -> None:
 def test_landmarks_are_enough_where_shapes_differ() -> None:
     method = tiny.build("linear_svm", features="landmarks")
     assert method.needs == {"label", "points"}
-    method.fit([tiny.faces(30, seed=1)])
+    method.fit([tiny.faces(30, seed=1)], FIT)
     test = tiny.faces(12, seed=2)
     assert method.predict(test).argmax(dim=1).tolist() == test.label.tolist()
 
@@ -59,7 +60,7 @@ def test_grey_by_hand() -> None:
 
 def test_a_class_without_faces_is_named() -> None:
     with pytest.raises(MienError, match="no training face shows sad"):
-        tiny.build("linear_svm").fit([tiny.faces(8, classes=2)])
+        tiny.build("linear_svm").fit([tiny.faces(8, classes=2)], FIT)
 
 
 def test_missing_points_are_named() -> None:

@@ -1,7 +1,7 @@
 """All that the loop may know of a method."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -43,6 +43,9 @@ class Method(nn.Module, ABC):
     needs: frozenset[str] = frozenset({"faces", "label"})  # the Batch fields it reads
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # the paper's other networks: name -> settings
     input_px: int  # side of the square that faces are resized to, at the settings in force
+    scores: tuple[
+        str, ...
+    ] = ()  # one-class methods only: the alien scores that `predict` gives, headline first
 
     def __init__(self, config: Section, classes: Sequence[str]) -> None:
         super().__init__()
@@ -55,7 +58,11 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, batch: Batch) -> Tensor:
-        """Class probabilities (N, C), rows summing to 1; preprocessing inside."""
+        """Class probabilities (N, C), rows summing to 1; preprocessing inside.
+
+        A one-class method, built with the normal class alone and trained on its faces alone, gives alien
+        scores (N, len(scores)) instead: the larger, the less a face is of the normal class.
+        """
 
     @classmethod
     def files(cls, config: Section) -> Mapping[str, Path]:
@@ -70,6 +77,12 @@ class Method(nn.Module, ABC):
 
     def finish(self, phase: Phase) -> None:
         """Drop what only that phase needed, before the next phase and before weights are saved."""
+
+    def refresh(self, batches: Callable[[], Iterable[Batch]], phase: Phase, epoch: int) -> None:
+        """Compute anew, before an epoch, what rests on the whole training part (a centre); in eval mode.
+
+        Each call of `batches` gives one pass in order. Every rank sees the whole. Keep the outcome in buffers.
+        """
 
     def turns(self, phase: Phase, step: int) -> Sequence[str]:
         """The turns of one step, in order; one for all but adversarial methods."""
@@ -94,16 +107,16 @@ class Method(nn.Module, ABC):
     def validate(self, batch: Batch, phase: Phase) -> tuple[dict[str, Tensor], Tensor | None]:
         """Loss terms of a held-out batch, in eval mode, and scores (N, labels) for the phase's labels.
 
-        No scores where the labels are people. To be overridden where one pass gives both.
+        No scores where the labels are people or of one class. To be overridden where one pass gives both.
         """
         terms: dict[str, Tensor] = {}
         if not phase.fits:
             for turn in self.turns(phase, 0):
                 terms |= self(batch, phase, turn)
-        return terms, self.predict(batch) if phase.label == "expression" else None
+        return terms, self.predict(batch) if phase.label == "expression" and not self.scores else None
 
-    def fit(self, batches: Iterable[Batch]) -> None:
-        """Solve a phase that `fits` from one pass over the whole training part."""
+    def fit(self, batches: Iterable[Batch], phase: Phase) -> None:
+        """Solve a phase that `fits` from one pass over the whole training part, in eval mode."""
         raise TypeError(f"{type(self).__name__} is trained by gradients, not by fit")
 
     def record(self) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class LinearSVM(Method):
         """One phase without gradients."""
         return (Phase("fit", epochs=1, batch_size=1, fits=True),)
 
-    def fit(self, batches: Iterable[Batch]) -> None:
+    def fit(self, batches: Iterable[Batch], phase: Phase) -> None:
         """Solve, with a fixed seed. MienError: a class has no training face."""
         parts = [(self._features(batch).cpu().numpy(), batch.label.cpu().numpy()) for batch in batches]
         features = np.concatenate([f for f, _ in parts]).astype(np.float64)

@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mien.config import MienError
 from mien.methods.contract import Method, Phase, Schedule
+from mien.shards.batch import Batch
 from mien.training.ranks import mean_over_ranks, rank_and_world
 from mien.training.state import FORMAT, Progress, State, random_state, restore_random
 from mien.training.step import step
@@ -149,18 +150,25 @@ class _Fit:
         self.schedules = {turn: schedule for turn, schedule in schedules.items() if schedule is not None}
 
     def _fit_once(self, phase: Phase) -> None:
-        batches = self.readers(phase, "train").in_order(
-            self.options.eval_batch
-        )  # every rank solves the whole
-        self.method.fit(batch.to(self.options.device) for batch in batches)
+        self.method.eval()
+        with torch.no_grad():
+            self.method.fit(self._whole(phase), phase)
         self.progress.epoch = phase.epochs
         self._report(phase, self._validated(phase))
+
+    def _whole(self, phase: Phase) -> Iterator[Batch]:
+        """The training part once, in order; every rank sees all of it."""
+        for batch in self.readers(phase, "train").in_order(self.options.eval_batch):
+            yield batch.to(self.options.device)
 
     def _train(self, phase: Phase) -> None:
         train, progress = self.readers(phase, "train"), self.progress
         while progress.epoch < phase.epochs:
             if progress.step == 0:
                 self._seed()
+                self.method.eval()
+                with torch.no_grad():
+                    self.method.refresh(lambda: self._whole(phase), phase, progress.epoch)
             begun = time.perf_counter() - progress.seconds
             values = self._epoch(phase, train, begun)
             values |= self._validated(phase)

@@ -43,9 +43,7 @@ class Method(nn.Module, ABC):
     needs: frozenset[str] = frozenset({"faces", "label"})  # the Batch fields it reads
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # the paper's other networks: name -> settings
     input_px: int  # side of the square that faces are resized to, at the settings in force
-    scores: tuple[
-        str, ...
-    ] = ()  # one-class methods only: the alien scores that `predict` gives, headline first
+    scores: tuple[str, ...] = ()  # one-class only: alien scores of `predict`, headline first
 
     def __init__(self, config: Section, classes: Sequence[str]) -> None:
         super().__init__()
@@ -81,7 +79,7 @@ class Method(nn.Module, ABC):
     def refresh(self, batches: Callable[[], Iterable[Batch]], phase: Phase, epoch: int) -> None:
         """Compute anew, before an epoch, what rests on the whole training part (a centre); in eval mode.
 
-        Each call of `batches` gives one pass in order. Every rank sees the whole. Keep the outcome in buffers.
+        Each call of `batches` gives one pass in order. Every rank sees all. Keep the outcome in buffers.
         """
 
     def turns(self, phase: Phase, step: int) -> Sequence[str]:

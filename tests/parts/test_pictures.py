@@ -1,6 +1,6 @@
 import torch
 
-from mien.parts.pictures import normalise, resize
+from mien.parts.pictures import contrast_normalise, normalise, resize
 
 
 def test_normalise_by_hand() -> None:
@@ -32,3 +32,25 @@ def test_evened_light_does_not_feel_brightness_contrast_or_colour() -> None:
     assert abs(float(one.mean())) < 1e-6
     assert abs(float(one.std(correction=0)) - 0.5) < 0.02
     assert normalise(torch.full((1, 3, 8, 8), 9.0), "evened").abs().max() == 0
+
+
+def test_contrast_normalisation_by_hand() -> None:
+    face = torch.tensor([1.0, 3.0, 5.0, 7.0]).view(1, 1, 2, 2)
+    expected = torch.tensor([-3.0, -1.0, 1.0, 3.0]).view(1, 1, 2, 2) / 2  # mean 4, mean |d| 2
+    torch.testing.assert_close(contrast_normalise(face), expected)
+
+
+def test_contrast_normalisation_feels_neither_gain_nor_offset_and_is_a_face_s_own() -> None:
+    faces = torch.rand((3, 3, 9, 9), generator=torch.Generator().manual_seed(0))
+    out = contrast_normalise(faces)
+    torch.testing.assert_close(contrast_normalise(3 * faces + 7), out, rtol=0, atol=1e-5)
+    torch.testing.assert_close(contrast_normalise(faces[1:2]), out[1:2])
+    assert out.mean(dim=(1, 2, 3)).abs().max() < 1e-6
+    torch.testing.assert_close(out.abs().mean(dim=(1, 2, 3)), torch.ones(3))
+    assert out.square().mean() > 1.2  # a decoder that says 0 is not right by half: 4/3 on uniform noise
+
+
+def test_a_face_without_contrast_gives_zeros() -> None:
+    # a plain x - mean(x) leaves rounding at this size and value, which the division blows up to 1
+    assert contrast_normalise(torch.full((1, 3, 224, 224), 117.3)).abs().max() == 0
+    assert torch.isfinite(contrast_normalise(torch.zeros(1, 1, 4, 4), eps=1e-8)).all()

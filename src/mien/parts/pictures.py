@@ -34,3 +34,14 @@ def normalise(pixels: Tensor, light: Light = "kept") -> Tensor:
     grey = pixels.mean(dim=1, keepdim=True).expand_as(pixels)
     centred = grey - grey.mean(dim=(1, 2, 3), keepdim=True)
     return centred / (2 * centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 1)
+
+
+def contrast_normalise(pixels: Tensor, eps: float = 1e-8) -> Tensor:
+    """Global contrast normalisation in L1 (Ruff et al. 2018): d / (mean |d| + eps), d = x - mean over C*H*W.
+
+    pixels (N, C, H, W) float in 0..255 or 0..1 -> mean 0 and mean absolute value 1 a face; a face without
+    contrast gives zeros. eps is in the units of `pixels`; after a resize of 0..255, 1e-3 covers its rounding.
+    """
+    shifted = pixels - pixels[:, :1, :1, :1]  # exactly 0 where a face is constant, which x - mean(x) is not
+    d = shifted - shifted.mean(dim=(1, 2, 3), keepdim=True)
+    return d / (d.abs().mean(dim=(1, 2, 3), keepdim=True) + eps)

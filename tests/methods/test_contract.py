@@ -146,7 +146,8 @@ def three_steps(name: str, phase_number: int, rank: int, world: int) -> dict[str
     phase = tiny.gradient_phases(method)[phase_number]
     tiny.enter(method, phase)
     freeze_statistics(method.train(), phase)
-    module = DistributedDataParallel(method) if world > 1 else method
+    several = len(method.turns(phase, 0)) > 1
+    module = DistributedDataParallel(method, find_unused_parameters=several) if world > 1 else method
     # not the method's own optimiser: Adam divides a gradient of nearly 0 by itself, rounding and all
     optimizers = {t: SGD(method.moved_by(phase, t), lr=2e-3) for t in method.turns(phase, 0)}
     own = BATCH // world

@@ -7,7 +7,7 @@ import torch
 
 from mien.cluster import checkpoints
 from mien.cluster.checkpoints import Checkpoint, load, mend, newest, written
-from mien.training.reports import Cell
+from mien.config.train import Cell
 from mien.training.state import FORMAT
 from mien.training.storage import Storage
 

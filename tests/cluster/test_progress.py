@@ -3,7 +3,8 @@
 import io
 
 from mien.cluster.progress import ProgressLines, clock_time
-from mien.training.reports import Cell, CellReport
+from mien.config.train import Cell
+from mien.training.reports import CellReport
 
 CELLS = [Cell(0, 0), Cell(1, 0)]
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from mien.cluster.relay import NODE, REPORT, SYSTEM, Relay, Tail, merged
-from mien.training.reports import Cell, CellReport
+from mien.config.train import Cell
+from mien.training.reports import CellReport
 
 
 def report(epoch: int) -> CellReport:

@@ -17,9 +17,9 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from mien.config import Params
+from mien.config.train import Cell
 from mien.training.kept import fetched
 from mien.training.plan import Plan, make_plan
-from mien.training.reports import Cell
 from tests.striped import tiny, trained_here, write_corpus
 
 REPOSITORY = Path(__file__).parents[2]

@@ -6,10 +6,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from mien.config.train import Cell
 from mien.tracking.identity import DataSet, Facts
 from mien.tracking.server import connect, experiment_id
 from mien.tracking.tracker import FinishedCell, Tracker
-from mien.training.reports import Cell, CellReport
+from mien.training.reports import CellReport
 from mien.training.storage import Storage
 
 CELLS = (Cell(0, 0), Cell(1, 0))

@@ -11,13 +11,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mien import methods
 from mien.config import MienError, Params
+from mien.config.train import Cell
 from mien.evaluation.predictions import PREDICTIONS
 from mien.methods.contract import Phase
 from mien.shards.folds import split_fold
 from mien.shards.index import Index, read_index
 from mien.training.cell import Trained, part_readers, train_cell
 from mien.training.loop import Options
-from mien.training.reports import Cell
 from tests import striped, tiny
 
 CELL = Cell(fold=1, seed=5)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from mien.config import MienError, Params
+from mien.config.train import Cell
 from mien.training.kept import fetched, prune, write_run
 from mien.training.plan import make_plan, refuse_local_storage
-from mien.training.reports import Cell
 from mien.training.storage import Storage
 from tests.striped import tiny, write_corpus
 
@@ -29,7 +29,7 @@ def test_the_digest_moves_with_every_setting_of_the_method_and_of_train(shards: 
     for key, value in (("learning_rate", 2e-3), ("epochs", 3), ("dropout", 0.5), ("label_smoothing", 0.2)):
         methods = {"resnet18": {**params.methods["resnet18"], key: value}}
         seen.add(make_plan(params.model_copy(update={"methods": methods}), "tiny", shards).digest)
-    for key, value in (("precision", "bf16"), ("workers", 2), ("checkpoint_every_epochs", 2)):
+    for key, value in (("precision", "bf16"), ("workers", 2), ("checkpoint_every_s", 2)):
         seen.add(make_plan(changed(params, "train", **{key: value}), "tiny", shards).digest)
     assert len(seen) == 8
 

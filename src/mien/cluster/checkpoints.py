@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mien.config.train import Cell
 from mien.training.kept import Curve
-from mien.training.reports import Cell
 from mien.training.state import State, read_state, write_state
 from mien.training.storage import Storage, is_intact, seal
 

@@ -20,8 +20,9 @@ from mien.cluster.progress import ProgressLines
 from mien.cluster.relay import Relay, Tail
 from mien.cluster.worker import FAILED, Job, train_cells
 from mien.config import MienError
+from mien.config.train import Cell
 from mien.training.plan import Plan
-from mien.training.reports import Cell, OnReport
+from mien.training.reports import OnReport
 
 CONTROLLER_FAILURES = 3  # Ray's own default would try for ever to place a group that does not fit
 CHECKPOINTS_KEPT = 2
@@ -103,7 +104,7 @@ def _fit(plan: Plan, cells: list[Cell], number: int, reports: Path) -> None:
         shards=str(plan.shards),
         store=cluster_store.uri,
         group=group,
-        cells=[(cell.fold, cell.seed) for cell in cells],
+        cells=[tuple(cell) for cell in cells],
         epochs=list(plan.epochs),
     )
     resources = {"CPU": train.cpus_per_worker} | ({"GPU": 1} if train.gpu else {})

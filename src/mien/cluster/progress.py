@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from mien.training.reports import Cell, CellReport
+from mien.config.train import Cell
+from mien.training.reports import CellReport
 
 EVERY_S = 2.0
 

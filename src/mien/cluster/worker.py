@@ -19,12 +19,13 @@ from mien.cluster import checkpoints
 from mien.cluster.checkpoints import Checkpoint
 from mien.cluster.relay import NODE, REPORT, SYSTEM
 from mien.config import MienError, Params
+from mien.config.train import Cell
 from mien.methods.contract import Method
 from mien.training.cell import train_cell
 from mien.training.kept import MODEL, Curve, keep
 from mien.training.loop import EpochEnd, Options, StateOf
 from mien.training.plan import CELLS
-from mien.training.reports import Cell, CellReport
+from mien.training.reports import CellReport
 from mien.training.storage import SEAL, Storage
 
 FAILED = "failed.json"
@@ -39,7 +40,7 @@ class Job:
     shards: str
     store: str  # of this digest
     group: str  # name of the group's checkpoints in the store
-    cells: list[tuple[int, int]]
+    cells: list[tuple[Any, ...]]  # Cell
     epochs: list[int]  # of each phase
 
     def as_config(self) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def train_cells(config: dict[str, Any]) -> None:
     first = ray.train.get_context().get_world_rank() == 0
     start = broadcast_from_rank_zero(_start(store, group, job) if first else None)
     found = checkpoints.load(group, start["checkpoint"]) if start["checkpoint"] else None
-    for cell in (Cell(*pair) for pair in start["cells"]):
+    for cell in (Cell(*fields) for fields in start["cells"]):
         resume = found if found is not None and found.cell == cell else None
         try:
             _CellRun(job, params, store, cell, resume).run()
@@ -85,6 +86,7 @@ class _CellRun:
         self._curves: list[Curve] = list(resume.curves) if resume else []
         self._before_s = resume.seconds if resume else 0.0
         self._begun = time.perf_counter()
+        self._checkpointed = time.monotonic()
         context = ray.train.get_context()
         self._rank, self._node = context.get_world_rank(), context.get_node_rank()
         self._first_on_node = context.get_local_rank() == 0
@@ -133,11 +135,12 @@ class _CellRun:
             checkpoint = None
             if self._rank == 0:
                 told[REPORT] = self._report(end).to_json()
-                due = (end.epoch + 1) % self._params.train.checkpoint_every_epochs == 0
-                if due or end.epoch + 1 == end.epochs:
+                due = time.monotonic() - self._checkpointed >= self._params.train.checkpoint_every_s
+                if due:
                     held = Checkpoint(self._cell, self._curves, self._seconds(), state_of())
                     folder = stack.enter_context(checkpoints.written(held))
                     checkpoint = ray.train.Checkpoint.from_directory(str(folder))
+                    self._checkpointed = time.monotonic()
             ray.train.report(told, checkpoint=checkpoint)
 
     def _report(self, end: EpochEnd) -> CellReport:

@@ -1,6 +1,7 @@
 """`cluster`, `train` and `experiments` of params.yaml."""
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -30,9 +31,40 @@ class Train(Section):
     compile: bool = False
     sync_batch_norm: bool = True  # on accelerators, where torch has it
     max_failures: int = Field(3, ge=0)
-    checkpoint_every_epochs: int = Field(1, ge=1)
+    checkpoint_every_s: float = Field(30, ge=0)  # at the first end of an epoch this long after the last one
     reader_threads: int = Field(2, ge=1)
     eval_batch: int = Field(256, ge=1)
+
+
+class Trial(Section):
+    """One table of a one-class experiment: which faces it takes, and how their folds are made."""
+
+    condition: str | None = None  # how the pictures were taken, in the corpus's words (lab, wild); None: all
+    folds_by: Literal["subject", "picture"] = (
+        "subject"  # picture: people stand in several parts, as in HS-OCFER
+    )
+    seeds: list[int] | None = Field(None, min_length=1)  # None: the experiment's
+
+
+class Cell(NamedTuple):
+    """What is trained whole or not at all: a fold and a seed, and of which normal class."""
+
+    fold: int
+    seed: int
+    normal: str = ""  # one-class experiments only, as what follows
+    condition: str = ""
+    folds_by: str = ""
+
+    @property
+    def trial(self) -> str:
+        """The one-class trial in a word, `lab-picture`; empty where several classes are learnt."""
+        return f"{self.condition or 'all'}-{self.folds_by}" if self.normal else ""
+
+    @property
+    def name(self) -> str:
+        """As it stands in paths and run names."""
+        own = f"{self.trial}-{self.normal}-" if self.normal else ""
+        return f"{own}fold{self.fold}-seed{self.seed}"
 
 
 class Experiment(Section):
@@ -45,12 +77,29 @@ class Experiment(Section):
     folds: list[int] = Field(min_length=1)  # which of `shard.folds` are the test part in turn
     seeds: list[int] = Field([0], min_length=1)
     validation_share: float = Field(0.15, gt=0, lt=1)  # of the training subjects
+    trials: list[Trial] = Field([])  # of a one-class method: a table each
+    normal: list[str] = Field([])  # of a one-class method: the classes that are normal in turn; empty: each
     paper: dict[str, float] = Field({})  # the paper's own figures on its own corpus, for the report
 
     @model_validator(mode="after")
     def _distinct(self) -> "Experiment":
-        for name in ("folds", "seeds"):
+        for name in ("folds", "seeds", "normal"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} names one twice: {values}")
         return self
+
+    def cells(self, classes: Sequence[str]) -> list[Cell]:
+        """What is trained: all folds of one seed first, so that a cut run has whole seeds.
+
+        classes: those of the corpus; the normal classes of a one-class experiment that names none.
+        """
+        if not self.trials:
+            return [Cell(fold, seed) for seed in self.seeds for fold in self.folds]
+        return [
+            Cell(fold, seed, normal, trial.condition or "", trial.folds_by)
+            for trial in self.trials
+            for seed in trial.seeds or self.seeds
+            for fold in self.folds
+            for normal in self.normal or classes
+        ]

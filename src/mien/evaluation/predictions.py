@@ -25,6 +25,18 @@ PREDICTIONS = pa.schema(
     ]
 )
 
+ALIEN_SCORES = pa.schema(
+    [
+        *(
+            field for field in PREDICTIONS if field.name != "probabilities"
+        ),  # label: over the corpus's classes
+        pa.field("normal", pa.string(), nullable=False),  # the class that was learnt
+        pa.field("condition", pa.string(), nullable=False),  # of the pictures; empty: all
+        pa.field("folds_by", pa.string(), nullable=False),  # subject or picture
+        pa.field("scores", pa.list_(pa.float64()), nullable=False),  # as run.json names them; large: alien
+    ]
+)
+
 Cell = tuple[int, int]
 """A fold and a seed: one training run of an experiment."""
 

@@ -39,6 +39,15 @@ def method_class(name: str) -> type[Method]:
 
 def check(params: Params) -> dict[str, Section]:
     """The settings of every experiment by name, checked by its method's Config. MienError: the key."""
+    for name, entry in params.experiments.items():
+        one_class = bool(method_class(entry.method).scores)
+        if one_class != bool(entry.trials):
+            need = (
+                "needs trials, because it" if one_class else "must have no trials, because it is not one that"
+            )
+            raise MienError(
+                f"{PARAMS.name}: experiments.{name} {need} learns one class at a time ({entry.method})."
+            )
     for name, raw in params.methods.items():
         parse_section(method_class(name).Config, raw, PARAMS.name, f"methods.{name}")
     return {name: settings(params, name) for name in params.experiments}

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from mien.config import MienError
+from mien.config.train import Cell
 from mien.shards.index import Index
 from mien.shards.order import Rows
 
@@ -96,6 +97,57 @@ def split_fold(index: Index, fold: int, validation_share: float, seed: int, labe
     validation = np.isin(index.group[rest], chosen)
     test = np.flatnonzero(use & (index.fold == fold)).astype(np.int64)
     return Split(train=rest[~validation], validation=rest[validation], test=test)
+
+
+def split_cell(index: Index, cell: Cell, validation_share: float, seed: int) -> Split:
+    """The parts of a cell: those of its fold, or of its normal class."""
+    if cell.normal:
+        return split_one_class(index, cell, validation_share, seed)
+    return split_fold(index, cell.fold, validation_share, seed)
+
+
+def split_one_class(index: Index, cell: Cell, validation_share: float, seed: int) -> Split:
+    """Test: every class of the cell's fold. Train and validation: its normal class outside of it.
+
+    Only faces under the cell's condition. `folds_by` subject takes the folds of the index, and other people
+    for validation; picture draws both anew among pictures, so that people stand in several parts. MienError:
+    the condition or the class does not occur, or leaves fewer than two faces to train and validate with.
+    """
+    use = np.array([e is not None for e in index.expression.tolist()])
+    if cell.condition:
+        use &= index.column("condition") == cell.condition
+    normal = use & (index.expression == cell.normal)
+    if not normal.any():
+        where = f"{index.folder} under {cell.condition}" if cell.condition else str(index.folder)
+        raise MienError(f"{where} has no face that shows {cell.normal}; change `normal` or `trials`.")
+    fold = index.fold if cell.folds_by == "subject" else _picture_folds(index, use, seed)
+    test, rest = np.flatnonzero(use & (fold == cell.fold)), np.flatnonzero(normal & (fold != cell.fold))
+    if len(rest) < 2:
+        raise MienError(
+            f"{cell.normal} has {int(normal.sum())} faces, of which {len(rest)} stand outside fold "
+            f"{cell.fold} of {cell.trial}, and training needs two; make fewer folds."
+        )
+    random = np.random.default_rng([seed, cell.fold])
+    if cell.folds_by == "subject":
+        held_out = np.isin(index.group[rest], _validation_groups(index, rest, validation_share, random))
+    else:
+        held_out = np.zeros(len(rest), dtype=np.bool_)
+        held_out[random.permutation(len(rest))[: max(1, round(validation_share * len(rest)))]] = True
+    return Split(train=rest[~held_out], validation=rest[held_out], test=test.astype(np.int64))
+
+
+def _picture_folds(index: Index, use: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:
+    """Folds by picture, whoever is in it, each class spread evenly; -1 for rows not in use."""
+    rows = np.flatnonzero(use)
+    rows = rows[np.argsort(index.keys[rows].astype(str))]  # by key: the order of the tars plays no part
+    label = np.unique(index.expression[rows].astype(str), return_inverse=True)[1]
+    fold = np.full(len(index), -1, dtype=np.int32)
+    splitter = StratifiedKFold(index.about.folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class rarer than folds: its cells say so
+        for number, (_, test) in enumerate(splitter.split(label, label)):
+            fold[rows[test]] = number
+    return fold
 
 
 def _validation_groups(

@@ -42,6 +42,7 @@ INDEX = pa.schema(
         pa.field("view", pa.string()),
         pa.field("yaw", pa.float32()),
         pa.field("split", pa.string()),
+        pa.field("condition", pa.string()),  # how the picture was taken, in the corpus's words: lab, wild
         pa.field("points", pa.list_(pa.float32(), 136), nullable=False),  # crop px
         pa.field("group", pa.int32(), nullable=False),  # never parted: a person, or what stands for one
         pa.field("fold", pa.int32(), nullable=False),

@@ -132,10 +132,8 @@ def _shard(task: _Task, gathered: Gathered, gated: bool) -> pa.Table:
             facts |= dict(
                 zip(("json_offset", "json_size"), _add(tar, f"{row['key']}.json", text), strict=True)
             )
-            facts |= {name: row[name] for name in _COPIED} | {
-                "points": row["points"],
-                "shard": task.path.name,
-            }
+            facts |= {name: row[name] for name in _COPIED}
+            facts |= {"points": row["points"], "shard": task.path.name, "condition": _condition(row)}
             rows.append(facts | {"picture_sha256": row["sha256"], "json_sha256": _sha256(text)})
     table = pa.Table.from_pylist(rows, schema=_PART)
     write_table(table, task.rows_path, _PART)
@@ -193,6 +191,11 @@ def _described(row: dict[str, Any], gated: bool) -> bytes:
     known["attributes"] = None if row["attributes"] is None else json.loads(row["attributes"])
     known["gated"] = gated
     return json.dumps(known, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _condition(row: dict[str, Any]) -> str | None:
+    condition = json.loads(row["attributes"] or "{}").get("condition")
+    return None if condition is None else str(condition)
 
 
 def _sha256(data: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
-from mien.training.reports import Cell
+from mien.config.train import Cell
 
 _DIGEST_CHARACTERS = 36  # MLflow keeps no longer digest of a data set
 _SECRET = ("password", "secret", "token", "credential", "api_key", "access_key")

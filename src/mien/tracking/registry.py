@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from mien import methods
 from mien.config import MienError, Params
+from mien.config.train import Cell
 from mien.evaluation.predictions import VALIDATION, read_predictions
 from mien.evaluation.results import METRICS
 from mien.tracking.card import CardFacts, card
@@ -24,7 +25,6 @@ from mien.tracking.metric_log import MetricLog, Point
 from mien.tracking.package import save_model
 from mien.tracking.server import UNREACHABLE, connect, shown
 from mien.training.kept import PREDICTIONS, RUN
-from mien.training.reports import Cell
 from mien.training.storage import sha256
 
 _RESULTS = "results"

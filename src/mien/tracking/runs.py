@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from mien.config.train import Cell
 from mien.tracking.identity import Facts, scalars
 from mien.tracking.server import experiment_id, shown
-from mien.training.reports import Cell
 from mien.training.storage import Storage
 
 IDS = "mlflow.json"

@@ -11,11 +11,12 @@ from typing import Any
 
 from mlflow import MlflowClient
 
+from mien.config.train import Cell
 from mien.tracking.identity import Facts
 from mien.tracking.metric_log import MetricLog, Point
 from mien.tracking.runs import Runs
 from mien.tracking.server import UNREACHABLE, shown
-from mien.training.reports import Cell, CellReport
+from mien.training.reports import CellReport
 from mien.training.storage import Storage
 
 RETRY_S = 15.0

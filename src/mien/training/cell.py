@@ -14,15 +14,15 @@ from torch import Tensor
 
 from mien import methods
 from mien.config import MienError, Params
-from mien.evaluation.predictions import PREDICTIONS, TEST, VALIDATION
+from mien.config.train import Cell
+from mien.evaluation.predictions import ALIEN_SCORES, PREDICTIONS, TEST, VALIDATION
 from mien.methods.contract import Method, Phase
-from mien.shards.folds import Split, split_fold
+from mien.shards.folds import Split, split_cell
 from mien.shards.index import Index, read_index
 from mien.shards.indexed import IndexedReader
 from mien.shards.order import Rows
 from mien.training.loop import AfterEpoch, AfterStep, EpochEnd, Options, Wrap, fit
 from mien.training.ranks import gather_rows, rank_and_world
-from mien.training.reports import Cell
 from mien.training.state import State
 from mien.training.validation import Part, Reader, Readers
 
@@ -36,7 +36,7 @@ class Trained:
 
     record: Mapping[str, Any]  # facts that a reader of the results must know
     ends: list[EpochEnd]  # of the epochs since the resume
-    predictions: pa.Table  # of the test and the validation part, under PREDICTIONS
+    predictions: pa.Table  # of the test and the validation part, under PREDICTIONS or ALIEN_SCORES
     seconds: float
 
 
@@ -60,11 +60,11 @@ def train_cell(
     begun = time.perf_counter()
     entry = params.experiments[experiment]
     index = read_index(shards / entry.corpus)
-    split = split_fold(index, cell.fold, entry.validation_share, params.shard.seed)
+    split = split_cell(index, cell, entry.validation_share, params.shard.seed)
     config = methods.settings(params, experiment)
     methods.require_files(entry.method, config)
     torch.manual_seed(cell.seed)
-    method = methods.build(entry.method, config, index.classes)
+    method = methods.build(entry.method, config, (cell.normal,) if cell.normal else index.classes)
     readers = part_readers(method, index, split, shards, params.train.reader_threads, cell.seed)
     ends = fit(method, readers, replace(options, seed=cell.seed), wrap, resume, after_epoch, after_step)
     predictions = pa.concat_tables(
@@ -73,6 +73,7 @@ def train_cell(
     )
     if rank_and_world()[0] == 0:
         about = {"experiment": experiment, "corpus": entry.corpus, "fold": cell.fold, "seed": cell.seed}
+        about |= {"condition": cell.condition, "folds_by": cell.folds_by} if cell.normal else {}
         about |= {"align": params.align.model_dump(mode="json"), "shards_digest": index.digest}
         about |= {"landmarks": params.landmarks.model_dump(mode="json")}
         methods.save(method, entry.method, into, about)
@@ -129,28 +130,34 @@ def _pictures(index: Index, rows: Rows, part: Part, seed: int) -> Rows:
 def _predictions(
     method: Method, index: Index, rows: Rows, part: str, cell: Cell, options: Options, threads: int
 ) -> pa.Table:
-    reader = IndexedReader(index, rows, method.classes, method.needs, threads=threads)
+    reader = IndexedReader(index, rows, index.classes, method.needs, threads=threads)
     number = {key: row for row, key in zip(rows.tolist(), index.keys[rows].tolist(), strict=True)}
     gathered = gather_rows(_predict(method, reader, number, options)).cpu().numpy()
     gathered = gathered[np.argsort(gathered[:, 0])]
     if not np.array_equal(gathered[:, 0], np.sort(rows)):
         raise RuntimeError(f"the {part} part was not predicted face by face: {len(gathered)} of {len(rows)}")
-    probabilities = pa.array(list(gathered[:, 2:].astype(np.float32)), pa.list_(pa.float32()))
-    columns = {
+    columns: dict[str, Any] = {
         "key": pa.array(index.keys[gathered[:, 0].astype(np.int64)]),
         "fold": np.full(len(rows), cell.fold, dtype=np.int32),
         "seed": np.full(len(rows), cell.seed, dtype=np.int32),
         "part": pa.array([part] * len(rows)),
         "label": gathered[:, 1].astype(np.int32),
-        "probabilities": probabilities,
     }
+    if method.scores:
+        told = {
+            name: pa.array([getattr(cell, name)] * len(rows)) for name in ("normal", "condition", "folds_by")
+        }
+        columns |= told | {"scores": pa.array(list(gathered[:, 2:]), pa.list_(pa.float64()))}
+        return pa.table(columns, schema=ALIEN_SCORES)
+    columns["probabilities"] = pa.array(list(gathered[:, 2:].astype(np.float32)), pa.list_(pa.float32()))
     return pa.table(columns, schema=PREDICTIONS)
 
 
 def _predict(method: Method, reader: Reader, number: Mapping[str, int], options: Options) -> Tensor:
-    """This rank's share: a row a face of its row in the index, its label and its probabilities."""
+    """This rank's share: a row a face of its row in the index, its label, and probabilities or scores."""
     rank, world = rank_and_world()
-    found = [torch.zeros((0, 2 + len(method.classes)), dtype=torch.float64, device=options.device)]
+    told = len(method.scores or method.classes)
+    found = [torch.zeros((0, 2 + told), dtype=torch.float64, device=options.device)]
     with torch.no_grad():
         for local in reader.in_order(options.eval_batch, rank, world):
             batch = local.to(options.device)

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mien.config import MienError
+from mien.config.train import Cell
 from mien.evaluation.outcomes import CURVES as CURVES_SCHEMA
 from mien.training.plan import CELLS, Plan
-from mien.training.reports import Cell
 from mien.training.storage import SEAL, Storage, sha256
 
 PREDICTIONS, CURVES, MODEL, ABOUT, RUN = (
@@ -138,6 +138,7 @@ def _described(plan: Plan, kept: list[KeptCell], scratch: Path, tracked: Mapping
         "method": plan.method,
         "corpus": plan.params.experiments[plan.experiment].corpus,
         "classes": list(plan.index.classes),
+        "scores": list(plan.scores),
         "seconds": sum(cell["seconds"] for cell in cells),
         "cells": cells,
         "settings": plan.settings.model_dump(mode="json"),
@@ -151,8 +152,7 @@ def _described(plan: Plan, kept: list[KeptCell], scratch: Path, tracked: Mapping
 def _cell(kept: KeptCell, scratch: Path, tracked: Mapping[str, Any]) -> dict[str, Any]:
     folder = scratch / "cells" / kept.cell.name
     return {
-        "fold": kept.cell.fold,
-        "seed": kept.cell.seed,
+        **kept.cell._asdict(),
         "mlflow_run_id": tracked.get("children", {}).get(kept.cell.name),
         "record": kept.about["record"],
         "seconds": kept.about["seconds"],

@@ -11,14 +11,21 @@ from typing import Any
 
 from mien import methods
 from mien.config import MienError, Params, Section
+from mien.config.train import Cell
 from mien.methods.contract import Phase
+from mien.shards.folds import split_cell
 from mien.shards.index import Index, read_index
-from mien.training.reports import Cell
 from mien.training.storage import Storage, sha256
 
 CELLS = "cells"
 _ROOMS = ("shards", "parts", "training")  # besides the method's own file, what a trained weight depends on
-_NO_MATTER = {"folds", "seeds", "paper"}  # of an experiment: which cells there are, and what others got
+_NO_MATTER = {
+    "folds",
+    "seeds",
+    "trials",
+    "normal",
+    "paper",
+}  # of an experiment: which cells there are, and what others got
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Plan:
     index: Index  # of the experiment's corpus
     digest: str
     epochs: tuple[int, ...]  # of each phase
+    scores: tuple[str, ...]  # of a one-class method, else none
 
     @property
     def method(self) -> str:
@@ -40,9 +48,8 @@ class Plan:
 
     @property
     def cells(self) -> list[Cell]:
-        """All folds with all seeds; the folds of one seed first, so that a cut run has whole seeds."""
-        entry = self.params.experiments[self.experiment]
-        return [Cell(fold, seed) for seed in entry.seeds for fold in entry.folds]
+        """All that the experiment trains."""
+        return self.params.experiments[self.experiment].cells(self.index.classes)
 
     @property
     def name(self) -> str:
@@ -78,8 +85,10 @@ def make_plan(params: Params, experiment: str, shards: Path) -> Plan:
     entry = params.experiments[experiment]
     settings = methods.settings(params, experiment)
     index = read_index(shards / entry.corpus)
-    phases = methods.build(entry.method, settings, index.classes).phases()
+    method = methods.build(entry.method, settings, index.classes[:1] if entry.trials else index.classes)
+    phases = method.phases()
     _check_phases(params, experiment, phases)
+    _check_cells(params, experiment, phases, index)
     corpora = sorted({entry.corpus, *(phase.corpus for phase in phases if phase.corpus is not None)})
     read = {
         name: index.digest if name == entry.corpus else read_index(shards / name).digest for name in corpora
@@ -90,7 +99,7 @@ def make_plan(params: Params, experiment: str, shards: Path) -> Plan:
     inputs = {"shards": read, "files": given, "code": code_digest(entry.method)}
     digest = run_digest(params, experiment, settings, inputs)
     epochs = tuple(phase.epochs for phase in phases)
-    return Plan(params, experiment, shards.absolute(), settings, index, digest, epochs)
+    return Plan(params, experiment, shards.absolute(), settings, index, digest, epochs, method.scores)
 
 
 def _check_phases(params: Params, experiment: str, phases: Sequence[Phase]) -> None:
@@ -105,6 +114,25 @@ def _check_phases(params: Params, experiment: str, phases: Sequence[Phase]) -> N
             raise MienError(
                 f"methods.{entry.method}: phase {phase.name} reads the corpus {phase.corpus}, which is "
                 f"neither experiments.{experiment}.corpus nor .second_corpus; set second_corpus to it."
+            )
+
+
+def _check_cells(params: Params, experiment: str, phases: Sequence[Phase], index: Index) -> None:
+    """Refuse a one-class cell whose own faces do not fill a batch. MienError names class, fold and counts."""
+    entry = params.experiments[experiment]
+    own = [p for p in phases if not p.fits and p.corpus in (None, entry.corpus) and p.label == "expression"]
+    batch = max((phase.batch_size for phase in own), default=1)
+    for cell in entry.cells(index.classes) if entry.trials else ():
+        if not 0 <= cell.fold < index.about.folds or cell.normal not in index.classes:
+            raise MienError(
+                f"experiments.{experiment}: {entry.corpus} has no {cell.normal} in fold {cell.fold}."
+            )
+        split = split_cell(index, cell, entry.validation_share, params.shard.seed)
+        if len(split.train) < batch:
+            raise MienError(
+                f"experiments.{experiment}: {cell.normal} has {len(split.train)} training faces in fold "
+                f"{cell.fold} of {cell.trial} ({len(split.validation)} for validation), fewer than "
+                f"methods.{entry.method}'s batch of {batch}; lower it or make fewer folds."
             )
 
 

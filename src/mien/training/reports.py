@@ -3,19 +3,8 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
 
-
-class Cell(NamedTuple):
-    """One fold and seed of an experiment: the smallest thing that is trained whole or not at all."""
-
-    fold: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """As it stands in paths and run names."""
-        return f"fold{self.fold}-seed{self.seed}"
+from mien.config.train import Cell
 
 
 @dataclass(frozen=True)

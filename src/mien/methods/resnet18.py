@@ -13,12 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import AdamW, Optimizer
-from torchvision.models.resnet import BasicBlock, ResNet
 
 from mien.config import Section
 from mien.methods.contract import Method, Phase, Schedule
 from mien.parts.augment import Augmentation, augment
 from mien.parts.pictures import Light, normalise, resize
+from mien.parts.resnet import Scaled
 from mien.parts.schedule import ScheduleName, schedule
 from mien.parts.weights import load_weights
 from mien.shards.batch import Batch
@@ -43,24 +43,6 @@ class ResNet18Config(Section):
     dropout: float = Field(0.0, ge=0, lt=1)
     keep: Literal["last", "best"] = "best"
     augmentation: Augmentation = Augmentation()
-
-
-class Scaled(ResNet):  # type: ignore[misc]
-    """torchvision's ResNet-18 with every stage `width` times as wide."""
-
-    def __init__(self, width: float, classes: int) -> None:
-        self._width = width
-        super().__init__(BasicBlock, [2, 2, 2, 2])
-        self.fc = nn.Linear(self._scaled(512), classes)
-
-    def _scaled(self, planes: int) -> int:
-        return max(4, 4 * round(planes * self._width / 4))
-
-    def _make_layer(
-        self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1, dilate: bool = False
-    ) -> nn.Sequential:
-        layer: nn.Sequential = super()._make_layer(block, self._scaled(planes), blocks, stride, dilate)
-        return layer
 
 
 class ResNet18(Method):

@@ -1,0 +1,22 @@
+"""torchvision's ResNet-18 at any width, under torchvision's names (He et al., CVPR 2016)."""
+
+from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
+
+
+class Scaled(ResNet):  # type: ignore[misc]
+    """torchvision's ResNet-18 with every stage `width` times as wide."""
+
+    def __init__(self, width: float, classes: int) -> None:
+        self._width = width
+        super().__init__(BasicBlock, [2, 2, 2, 2])
+        self.fc = nn.Linear(self._scaled(512), classes)
+
+    def _scaled(self, planes: int) -> int:
+        return max(4, 4 * round(planes * self._width / 4))
+
+    def _make_layer(
+        self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1, dilate: bool = False
+    ) -> nn.Sequential:
+        layer: nn.Sequential = super()._make_layer(block, self._scaled(planes), blocks, stride, dilate)
+        return layer

@@ -18,7 +18,7 @@ def main(experiment: str, shards: str, into: str) -> None:
         tracker.finish([], failed=str(error))
         raise
     with fetched(plan) as kept:
-        write_run(plan, kept, Path(into), tracker.finish(finished(kept, len(plan.index.classes))))
+        write_run(plan, kept, Path(into), tracker.finish(finished(plan, kept)))
     prune(plan)
 
 

@@ -61,6 +61,22 @@ def check_content(index: Index, batch: Batch) -> None:
         np.testing.assert_array_equal(batch.points[n].numpy(), index.points[row])
 
 
+def test_kept_faces_come_as_decoded_ones_do(index):
+    kept, fresh = made(IndexedReader, index, keep_mb=1), made(IndexedReader, index)
+    for epoch in range(2):
+        for one, other in zip(kept.batches(12, 1, epoch), fresh.batches(12, 1, epoch), strict=True):
+            assert one.keys == other.keys
+            assert torch.equal(one.faces, other.faces)
+            assert torch.equal(one.seed, other.seed)
+            assert one.total == other.total
+    assert len(list(kept.in_order(20))) == 3
+    kept._tars.read = None  # nothing is read any more
+    assert keys(kept.in_order(20)) == index.keys.tolist()
+    too_small = made(IndexedReader, index, keep_mb=0)
+    list(too_small.in_order(20))
+    assert too_small._kept is None
+
+
 @either
 def test_batches_hold_what_the_index_says(index, kind):
     reader = made(kind, index)

@@ -47,7 +47,7 @@ def list_methods(classes: int) -> list[dict[str, Any]]:
     for name in methods.names():
         kind = methods.method_class(name)
         row = _method(name, kind.Config(), classes)
-        method = methods.build(name, kind.Config(), _expressions(classes))
+        method = _built(name, kind.Config(), classes)
         row |= {
             "paper": kind.paper,
             "phases": [phase.name for phase in method.phases()],
@@ -64,7 +64,7 @@ def list_methods(classes: int) -> list[dict[str, Any]]:
 def _method(name: str, config: Any, classes: int) -> dict[str, Any]:
     from mien import methods
 
-    method = methods.build(name, config, _expressions(classes))
+    method = _built(name, config, classes)
     last = method.phases()[-1]
     moved = {p for turn in method.turns(last, 0) for p in method.moved_by(last, turn)}
     return {
@@ -73,6 +73,13 @@ def _method(name: str, config: Any, classes: int) -> dict[str, Any]:
         "trainable": sum(p.numel() for p in moved),  # in its last phase
         "gmacs": _gmacs(method),
     }
+
+
+def _built(name: str, config: Any, classes: int) -> Any:
+    """A one-class method has one class."""
+    from mien import methods
+
+    return methods.build(name, config, _expressions(1 if methods.method_class(name).scores else classes))
 
 
 def _gmacs(method: Any) -> float:

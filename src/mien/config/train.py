@@ -33,6 +33,7 @@ class Train(Section):
     max_failures: int = Field(3, ge=0)
     checkpoint_every_s: float = Field(30, ge=0)  # at the first end of an epoch this long after the last one
     reader_threads: int = Field(2, ge=1)
+    keep_faces_mb: int = Field(0, ge=0)  # decoded faces of a part that a worker may keep in memory
     eval_batch: int = Field(256, ge=1)
 
 

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from mien.shards import order
 from mien.shards.batch import Batch
 from mien.shards.decoding import decoded
@@ -11,13 +14,16 @@ from mien.shards.index import Index, read_index
 from mien.shards.selection import Selection
 from mien.shards.tars import Tars
 
+CHUNK = 256
+"""Faces decoded at a time for keeping."""
+
 
 class IndexedReader:
     """Batches of some rows of a shard folder by random access; the next batch is decoded while one is used.
 
     `rows` are row numbers of the index, `classes` the class order of the labels, `needs` the Batch fields
-    that are loaded. `labels` is the number of different labels. MienError: a tar is missing, cut off or
-    damaged.
+    that are loaded. `labels` is the number of different labels. Faces that fit into `keep_mb` are
+    decoded once and kept. MienError: a tar is missing, cut off or damaged.
     """
 
     def __init__(
@@ -28,12 +34,16 @@ class IndexedReader:
         needs: Iterable[str] = ("faces", "label"),
         label: Literal["expression", "subject"] = "expression",
         threads: int = 2,
+        keep_mb: int = 0,
     ) -> None:
         index = source if isinstance(source, Index) else read_index(source)
         self._selection = Selection(index, rows, classes, needs, label)
         self._tars = Tars(index)
         self._threads = threads
         self.labels = self._selection.labels
+        size = len(self) * self._selection.height * self._selection.width * 3
+        self._keep = "faces" in self._selection.needs and size <= keep_mb * 2**20
+        self._kept: Tensor | None = None  # (N, 3, H, W)
 
     def __len__(self) -> int:
         return len(self._selection)
@@ -58,7 +68,18 @@ class IndexedReader:
         return self._decoded([(positions, len(positions)) for positions in own], 0, 0)
 
     def _decoded(self, plan: Sequence[tuple[order.Rows, int]], seed: int, epoch: int) -> Iterator[Batch]:
-        return decoded(self._selection, plan, self._fetch, self._threads, seed, epoch)
+        if not self._keep:
+            return decoded(self._selection, plan, self._fetch, self._threads, seed, epoch)
+        return self._recalled(plan, seed, epoch)
+
+    def _recalled(self, plan: Sequence[tuple[order.Rows, int]], seed: int, epoch: int) -> Iterator[Batch]:
+        if self._kept is None:
+            parts = [(part, len(part)) for part in order.in_turn(len(self), CHUNK, 0, 1)]
+            chunks = decoded(self._selection, parts, self._fetch, self._threads, 0, 0)
+            self._kept = torch.cat([chunk.faces for chunk in chunks])
+        for positions, total in plan:
+            faces = self._kept[torch.from_numpy(positions)]
+            yield self._selection.batch(positions, faces, seed, epoch, total)
 
     def _fetch(self, position: int) -> memoryview:
         return self._tars.read(int(self._selection.rows[position]))

@@ -43,14 +43,19 @@ def facts(plan: Plan, root: Path) -> Facts:
     )
 
 
-def finished(kept: Iterable[KeptCell], classes: int) -> list[FinishedCell]:
-    """Finished cells as a tracker takes them, with the validation figures of their final weights."""
+def finished(plan: Plan, kept: Iterable[KeptCell]) -> list[FinishedCell]:
+    """Finished cells as a tracker takes them, with the validation figures of their final weights.
+
+    A one-class cell's validation part has normal faces only, so that there is no figure of it but the loss.
+    """
     return [
         FinishedCell(
             cell.cell,
             cell.curves(),
             files=(cell.folder / CURVES, cell.folder / PREDICTIONS),
-            summary=validation_figures(cell.folder / PREDICTIONS, classes),
+            summary={}
+            if plan.scores
+            else validation_figures(cell.folder / PREDICTIONS, len(plan.index.classes)),
             tags={f"record.{key}": str(value) for key, value in cell.about["record"].items()},
         )
         for cell in kept

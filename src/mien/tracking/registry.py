@@ -51,6 +51,8 @@ def register(experiment: str, run_dir: Path, results_dir: Path, params: Params, 
     missing or altered, or the server cannot be reached.
     """
     run = _read(run_dir / RUN)
+    if run["scores"]:
+        return {"model": None, "reason": "a one-class experiment has no model that names expressions"}
     chosen = choose(run, run_dir)
     client = connect(root)
     try:

@@ -41,7 +41,8 @@ class Runs:
         """The id of a cell's run, made and described when it is not there."""
         if cell.name in self._open:
             return self._open[cell.name]
-        tags = {"mlflow.parentRunId": self.parent(), "fold": str(cell.fold), "seed": str(cell.seed)}
+        told = {name: str(value) for name, value in cell._asdict().items() if value != ""}
+        tags = {"mlflow.parentRunId": self.parent(), **told}
         return self._run(cell.name, f"{self.facts.experiment} {cell.name}", tags)
 
     def ids(self) -> dict[str, Any]:
@@ -101,7 +102,7 @@ class Runs:
 
     def _describe(self, run_id: str, tags: dict[str, str], is_cell: bool) -> None:
         """Params, tags, configuration and data set; the tag that says so is last, so a cut is made good."""
-        cell = {key: tags[key] for key in ("fold", "seed") if key in tags}
+        cell = {key: tags[key] for key in Cell._fields if key in tags}
         params = [Param(key, value) for key, value in (scalars(self.facts.settings) | cell).items()]
         for start in range(0, len(params), _PARAMS_A_CALL):
             self.client.log_batch(run_id, params=params[start : start + _PARAMS_A_CALL], synchronous=True)

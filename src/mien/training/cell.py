@@ -65,10 +65,11 @@ def train_cell(
     methods.require_files(entry.method, config)
     torch.manual_seed(cell.seed)
     method = methods.build(entry.method, config, (cell.normal,) if cell.normal else index.classes)
-    readers = part_readers(method, index, split, shards, params.train.reader_threads, cell.seed)
+    threads, keep_mb = params.train.reader_threads, params.train.keep_faces_mb
+    readers = part_readers(method, index, split, shards, threads, cell.seed, keep_mb)
     ends = fit(method, readers, replace(options, seed=cell.seed), wrap, resume, after_epoch, after_step)
     predictions = pa.concat_tables(
-        _predictions(method, index, rows, part, cell, options, params.train.reader_threads)
+        _predictions(method, index, rows, part, cell, options, threads)
         for part, rows in ((TEST, split.test), (VALIDATION, split.validation))
     )
     if rank_and_world()[0] == 0:
@@ -81,7 +82,13 @@ def train_cell(
 
 
 def part_readers(
-    method: Method, index: Index, split: Split, shards: Path, threads: int = 2, seed: int = 0
+    method: Method,
+    index: Index,
+    split: Split,
+    shards: Path,
+    threads: int = 2,
+    seed: int = 0,
+    keep_mb: int = 0,
 ) -> Readers:
     """The readers of a fold for `fit`; none of them holds a face of the test part.
 
@@ -101,7 +108,7 @@ def part_readers(
             rows = _pictures(source, rows, part, seed)
         elif part == "validation":
             source, rows = index, split.validation
-        return IndexedReader(source, rows, method.classes, method.needs, phase.label, threads)
+        return IndexedReader(source, rows, method.classes, method.needs, phase.label, threads, keep_mb)
 
     return reader
 

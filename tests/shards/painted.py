@@ -78,7 +78,7 @@ def people(count: int = 12, each: int = 4, first: int = 0) -> Corpus:
                 expression=None if n % 11 == 10 else EXPRESSIONS[k % 3],
                 subject=f"p{number:03d}",
                 yaw=float(n % 30),
-                attributes=json.dumps({"intensity": 0.5}),
+                attributes=json.dumps({"intensity": 0.5, "condition": ("lab", "wild")[k % 2]}),
             )
     return corpus
 

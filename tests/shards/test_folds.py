@@ -3,7 +3,8 @@ import pytest
 
 from mien.config import MienError
 from mien.config.shard import Shard
-from mien.shards.folds import grouped, make_folds, split_fold
+from mien.config.train import Cell
+from mien.shards.folds import grouped, make_folds, split_fold, split_one_class
 from mien.shards.index import Index
 from mien.shards.writer import write_shards
 from tests.shards.painted import SMALL, Corpus, jpeg, people, picture
@@ -122,3 +123,41 @@ def test_by_picture_shares_people_and_says_so(tmp_path):
     assert any(len(set(index.fold[index.subject == s])) > 1 for s in set(index.subject))
     assert index.shares_people
     assert '"people_shared": true' in (tmp_path / "out" / "counts.json").read_text()
+
+
+@pytest.mark.parametrize("folds_by", ["subject", "picture"])
+@pytest.mark.parametrize("condition", ["", "lab"])
+def test_one_class_trains_on_its_normal_class_and_is_tested_on_all(index, folds_by, condition):
+    taken = np.array([c in ("lab", condition or "wild") for c in index.column("condition")])
+    use = taken & np.array([e is not None for e in index.expression])
+    tested = []
+    for fold in range(3):
+        split = split_one_class(index, Cell(fold, 0, "neutral", condition, folds_by), 0.2, seed=0)
+        learnt = np.r_[split.train, split.validation]
+        tested += split.test.tolist()
+        assert set(index.expression[learnt]) == {"neutral"}
+        assert set(index.expression[split.test]) == set(index.expression[use])
+        assert use[np.r_[learnt, split.test]].all()
+        outside = use & (index.expression == "neutral") & ~np.isin(np.arange(len(index)), split.test)
+        assert sorted(learnt) == np.flatnonzero(outside).tolist()
+        assert len(split.train)
+        assert len(split.validation)
+        parts = [set(index.subject[rows]) for rows in (split.train, split.validation, split.test)]
+        crossing = (parts[0] & parts[2]) | (parts[1] & parts[2]) | (parts[0] & parts[1])
+        if folds_by == "subject":
+            assert not crossing
+    assert sorted(tested) == np.flatnonzero(use).tolist()
+
+
+def test_picture_folds_share_people_and_do_not_depend_on_the_class(index):
+    splits = [split_one_class(index, Cell(0, 0, name, "", "picture"), 0.2, 0) for name in ("neutral", "sad")]
+    assert splits[0].test.tolist() == splits[1].test.tolist()
+    assert set(index.subject[splits[0].train]) & set(index.subject[splits[0].test])
+
+
+def test_a_normal_class_without_faces_is_named(index):
+    with pytest.raises(MienError, match=r"under lab has no face that shows fear"):
+        split_one_class(index, Cell(0, 0, "fear", "lab", "subject"), 0.2, 0)
+    # in the laboratory nobody is happy: it happens that a class has no faces under a condition
+    with pytest.raises(MienError, match=r"under lab has no face that shows happy"):
+        split_one_class(index, Cell(0, 0, "happy", "lab", "picture"), 0.2, 0)

@@ -94,7 +94,7 @@ def test_the_json_holds_what_is_known(index):
     assert known | {"points": None} == {
         "key": "p000-0", "expression": "neutral", "subject": "p000", "sequence": None, "frame": None,
         "frames": None, "view": None, "yaw": 0.0, "split": None, "corpus": "painted", "votes": None,
-        "attributes": {"intensity": 0.5}, "gated": False, "points": None,
+        "attributes": {"intensity": 0.5, "condition": "lab"}, "gated": False, "points": None,
     }  # fmt: skip
     np.testing.assert_allclose(known["points"], index.points[0], atol=5e-4)  # rounded to 0.001 px
 

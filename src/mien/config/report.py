@@ -10,6 +10,7 @@ class Evaluate(Section):
 
     confidence: float = Field(0.95, gt=0, lt=1)
     resamples: int = Field(1000, ge=100)  # of subjects, for the bootstrap interval
+    ratio_draws: int = Field(50, ge=2)  # of test faces, for each proportion of normal to alien ones
     seed: int = 0
 
 

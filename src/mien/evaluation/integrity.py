@@ -33,10 +33,23 @@ def check(predictions: Predictions, parts: Mapping[Cell, Parts], label: Mapping[
         if unknown:
             raise MienError(f"predictions of {_name(cell)} name the part {unknown[0]!r}; train again.")
         for part in (TEST, VALIDATION):
-            _keys(made.of_part(part), cell, part, parts[cell], label)
+            check_keys(made.of_part(part).key.tolist(), _name(cell), part, parts[cell], label)
     _labels(predictions, label)
     _probabilities(predictions)
     _tested_once(predictions)
+
+
+def check_keys(keys: Sequence[str], cell: str, part: str, parts: Parts, label: Mapping[str, int]) -> None:
+    """Refuse sorted keys that are not exactly those of a cell's part, once each; MienError names one."""
+    wanted = parts.test if part == TEST else parts.validation
+    for before, key in itertools.pairwise(keys):
+        if before == key:
+            raise MienError(f"{key} is predicted twice in the {part} part of {cell}; train again.")
+    for key in sorted(set(keys) - set(wanted)):
+        place = _place(key, parts, label)
+        raise MienError(f"{key} is predicted in the {part} part of {cell}, but {place}.")
+    for key in sorted(set(wanted) - set(keys)):
+        raise MienError(f"{key} of the {part} part of {cell} is not predicted; train again.")
 
 
 def _cells(predictions: Predictions, parts: Mapping[Cell, Parts]) -> None:
@@ -45,20 +58,6 @@ def _cells(predictions: Predictions, parts: Mapping[Cell, Parts]) -> None:
         raise MienError(f"predictions lack {_name(cell)}, which params.yaml asks for; train again.")
     for cell in sorted(made - set(parts)):
         raise MienError(f"predictions hold {_name(cell)}, which params.yaml does not ask for; train again.")
-
-
-def _keys(made: Predictions, cell: Cell, part: str, parts: Parts, label: Mapping[str, int]) -> None:
-    keys = made.key.tolist()
-    wanted = parts.test if part == TEST else parts.validation
-    # read_predictions sorts by key, so equals are neighbours
-    for before, key in itertools.pairwise(keys):
-        if before == key:
-            raise MienError(f"{key} is predicted twice in the {part} part of {_name(cell)}; train again.")
-    for key in sorted(set(keys) - set(wanted)):
-        place = _place(key, parts, label)
-        raise MienError(f"{key} is predicted in the {part} part of {_name(cell)}, but {place}.")
-    for key in sorted(set(wanted) - set(keys)):
-        raise MienError(f"{key} of the {part} part of {_name(cell)} is not predicted; train again.")
 
 
 def _place(key: str, parts: Parts, label: Mapping[str, int]) -> str:

@@ -1,6 +1,5 @@
 """What the report knows of each experiment, read from runs and results."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,18 +9,18 @@ from typing import Any
 import pyarrow as pa
 
 from mien import methods
-from mien.config import MienError, Params
+from mien.config import Params
 from mien.config.report import Evaluate
 from mien.config.train import Experiment
 from mien.evaluation import intervals
 from mien.evaluation.figures import Curve, Curves
 from mien.evaluation.intervals import Interval, Tallies
-from mien.evaluation.predictions import PREDICTIONS_FILE, TEST, read_predictions
-from mien.evaluation.results import FIGURES, SCORES, person_of
+from mien.evaluation.predictions import PREDICTIONS_FILE, RUN, TEST, read_predictions
+from mien.evaluation.results import FIGURES, SCORES, person_of, read_json
 from mien.manifest.tables import read_table
 from mien.shards.index import Index
 
-RUN, CURVES_FILE, CELLS = "run.json", "curves.parquet", "cells"
+CURVES_FILE, CELLS = "curves.parquet", "cells"
 
 CURVES = pa.schema(
     [
@@ -70,11 +69,11 @@ class Difference:
 
 
 def read_outcomes(params: Params, results: Path, runs: Path, indexes: Mapping[str, Index]) -> list[Outcome]:
-    """The outcome of every experiment of params.yaml that has results, in the order of params.yaml."""
+    """The outcome of each experiment of params.yaml that names classes and has results, in its order."""
     return [
         _outcome(name, entry, results / name, runs / name, indexes[entry.corpus])
         for name, entry in params.experiments.items()
-        if (results / name / SCORES).is_file()
+        if not entry.trials and (results / name / SCORES).is_file()
     ]
 
 
@@ -98,14 +97,14 @@ def differences(outcomes: Sequence[Outcome], params: Evaluate) -> list[Differenc
 
 
 def _outcome(name: str, entry: Experiment, results: Path, run: Path, index: Index) -> Outcome:
-    scores = _read_json(results / SCORES)
+    scores = read_json(results / SCORES)
     predictions = read_predictions(run / PREDICTIONS_FILE, len(scores["classes"])).of_part(TEST)
     points = read_table(run / CURVES_FILE, CURVES).to_pylist()
     return Outcome(
         name=name,
         entry=entry,
         scores=scores,
-        run=_read_json(run / RUN),
+        run=read_json(run / RUN),
         curves=_curves(points),
         points=points,
         parameters=_parameters(run / CELLS),
@@ -148,15 +147,3 @@ def _parameters(cells: Path) -> int | None:
     if not folders:
         return None
     return methods.learnt(methods.load(folders[0])[0])
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MienError(f"{path} is missing; run the stage that makes it (`dvc repro`).") from None
-    except ValueError as error:
-        raise MienError(f"{path} is not JSON ({error}); delete it and run `dvc repro`.") from error
-    if not isinstance(value, dict):
-        raise MienError(f"{path} does not hold an object; delete it and run `dvc repro`.")
-    return value

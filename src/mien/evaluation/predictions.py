@@ -12,7 +12,7 @@ from mien.config import MienError
 from mien.manifest.tables import read_table
 
 TEST, VALIDATION = "test", "validation"
-PREDICTIONS_FILE = "predictions.parquet"
+PREDICTIONS_FILE, RUN = "predictions.parquet", "run.json"
 
 PREDICTIONS = pa.schema(
     [

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mien.config import MienError
 from mien.config.report import Evaluate
 from mien.evaluation import intervals, metrics
 from mien.evaluation.intervals import Figure, Interval
@@ -98,6 +99,19 @@ def write_json(value: Mapping[str, Any], path: Path) -> None:
     """Write JSON whole; NaN becomes null, because JSON has no NaN."""
     with whole(path) as scratch:
         scratch.write_text(json.dumps(_plain(value), indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. MienError names a file that is missing or holds something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MienError(f"{path} is missing; run the stage that makes it (`dvc repro`).") from None
+    except ValueError as error:
+        raise MienError(f"{path} is not JSON ({error}); delete it and run `dvc repro`.") from error
+    if not isinstance(value, dict):
+        raise MienError(f"{path} does not hold an object; delete it and run `dvc repro`.")
+    return value
 
 
 def write_csv(header: Sequence[str], rows: Iterable[Iterable[Any]], path: Path) -> None:

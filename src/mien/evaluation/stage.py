@@ -1,13 +1,19 @@
 """The evaluate stage: predictions against the index, and figures out of them."""
 
 import logging
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from mien.config import Params
+from mien.config.train import Cell
 from mien.evaluation.integrity import Parts, check
-from mien.evaluation.predictions import PREDICTIONS_FILE, read_predictions
-from mien.evaluation.results import evaluate, person_of, unit_of, write_results
-from mien.shards.folds import split_fold
+from mien.evaluation.one_class.results import MACRO, evaluate_one_class, write_one_class
+from mien.evaluation.one_class.scores import check as check_alien_scores
+from mien.evaluation.one_class.scores import read_alien_scores
+from mien.evaluation.predictions import PREDICTIONS_FILE, RUN, read_predictions
+from mien.evaluation.results import evaluate, person_of, read_json, unit_of, write_results
+from mien.shards.folds import Split, split_cell, split_fold
 from mien.shards.index import Index, read_index
 
 log = logging.getLogger(__name__)
@@ -20,6 +26,9 @@ def evaluate_experiment(experiment: str, shards: Path, run: Path, into: Path, pa
     """
     entry = params.experiments[experiment]
     index = read_index(shards)
+    if entry.trials:
+        _one_class(experiment, index, run, into, params)
+        return
     made = read_predictions(run / PREDICTIONS_FILE, len(index.classes))
     cells = [(fold, seed) for fold in entry.folds for seed in entry.seeds]
     parts = {cell: parts_of(index, cell[0], entry.validation_share, params.shard.seed) for cell in cells}
@@ -39,8 +48,19 @@ def evaluate_experiment(experiment: str, shards: Path, run: Path, into: Path, pa
 
 def parts_of(index: Index, fold: int, validation_share: float, seed: int) -> Parts:
     """The keys of the three parts of a fold, as training draws them."""
-    split = split_fold(index, fold, validation_share, seed)
-    return Parts(*(index.keys[rows].tolist() for rows in (split.train, split.validation, split.test)))
+    return _keys(index, split_fold(index, fold, validation_share, seed))
+
+
+def parts_of_cells(
+    index: Index, cells: Sequence[Cell], validation_share: float, seed: int
+) -> dict[Cell, Parts]:
+    """The keys of the three parts of each one-class cell, as training draws them: alike for all its seeds."""
+
+    @cache
+    def parts(cell: Cell) -> Parts:
+        return _keys(index, split_cell(index, cell, validation_share, seed))
+
+    return {cell: parts(cell._replace(seed=0)) for cell in cells}
 
 
 def labels_of(index: Index) -> dict[str, int]:
@@ -48,3 +68,24 @@ def labels_of(index: Index) -> dict[str, int]:
     number = {name: i for i, name in enumerate(index.classes)}
     pairs = zip(index.keys.tolist(), index.expression.tolist(), strict=True)
     return {key: number.get(expression, -1) for key, expression in pairs}
+
+
+def _keys(index: Index, split: Split) -> Parts:
+    return Parts(*(index.keys[rows].tolist() for rows in (split.train, split.validation, split.test)))
+
+
+def _one_class(experiment: str, index: Index, run: Path, into: Path, params: Params) -> None:
+    entry = params.experiments[experiment]
+    made = read_alien_scores(run / PREDICTIONS_FILE, read_json(run / RUN)["scores"])
+    cells = entry.cells(index.classes)
+    parts = parts_of_cells(index, cells, entry.validation_share, params.shard.seed)
+    check_alien_scores(made, parts, labels_of(index))
+    scores = evaluate_one_class(made, person_of(index), unit_of(index), index.classes, params.evaluate)
+    write_one_class(scores, into)
+    for cell in (c for c in scores["cells"] if made.names[0] in c["empty"]):
+        where = f"{cell['trial']}, {cell['normal']}, fold {cell['fold']}, seed {cell['seed']}"
+        log.warning("%s: no AUC for %s: %s", experiment, where, cell["empty"][made.names[0]])
+    for trial in scores["trials"]:
+        mean = trial["figures"][made.names[0]][MACRO]["mean"]
+        words = (experiment, trial["trial"], 100 * mean["mean"], mean["cells"], mean["of"])
+        log.info("%s: %s: mean AUC %.1f %% over %d of %d cells", *words)

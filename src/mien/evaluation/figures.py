@@ -24,6 +24,7 @@ INK, FAINT, BLUE, ORANGE = (
 INK_LUMINANCE = 0.0135
 CURVES_INCHES = 4.4, 3.1
 PALETTE = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKS = "osv^Dx*P<>h"
 
 Curve = Sequence[tuple[int, float]]
 """(epoch over all phases, value), ascending."""
@@ -46,6 +47,17 @@ class Curves:
     losses: Mapping[str, Sequence[Curve]]
     shares: Mapping[str, Sequence[Curve]]
     starts: Sequence[tuple[str, int]]  # phase, its first epoch over all phases
+
+
+@dataclass(frozen=True)
+class RatioCurve:
+    """One method in the ratio study: a mean and its band at each ratio, as shares of 1."""
+
+    name: str
+    mean: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    bold: bool
 
 
 def confusion(counts: Counts, classes: Sequence[str], title: str) -> bytes:
@@ -105,6 +117,34 @@ def compared(bars: Sequence[Bar], chance: float | None, label: str) -> bytes:
     axes.set_ylim(-0.7, len(bars) - 0.3)
     axes.set_xlabel(label, fontsize=10)
     _plain(axes, "x")
+    return _png(figure)
+
+
+def ratios(curves: Sequence[RatioCurve], names: Sequence[str], title: str) -> bytes:
+    """Mean AUC in percent by the ratio of normal to alien faces, each method with its band."""
+    figure, axes = _figure(7.6, 4.2)
+    places = range(len(names))
+    for number, curve in enumerate(curves):
+        colour = INK if curve.bold else PALETTE[number % len(PALETTE)]
+        axes.plot(
+            places,
+            [100 * value for value in curve.mean],
+            linestyle="-" if curve.bold or number < len(PALETTE) else "--",
+            marker=MARKS[number % len(MARKS)],
+            markersize=5,
+            label=curve.name,
+            color=colour,
+            linewidth=2.6 if curve.bold else 1.5,
+        )
+        low, high = ([100 * value for value in side] for side in (curve.low, curve.high))
+        axes.fill_between(places, low, high, color=colour, alpha=0.1, linewidth=0)
+    axes.axhline(50, color=FAINT, linewidth=1.2, zorder=0)
+    axes.set_xticks(places, names, fontsize=10)
+    axes.set_xlabel("normal faces to faces of each alien class", fontsize=10)
+    axes.set_ylabel("mean AUC, %", fontsize=10)
+    axes.set_title(title, fontsize=11, loc="left")
+    _plain(axes, "both")
+    axes.legend(fontsize=9, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return _png(figure)
 
 

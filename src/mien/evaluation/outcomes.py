@@ -107,7 +107,7 @@ def _outcome(name: str, entry: Experiment, results: Path, run: Path, index: Inde
         run=read_json(run / RUN),
         curves=_curves(points),
         points=points,
-        parameters=_parameters(run / CELLS),
+        parameters=learnt_numbers(run / CELLS),
         tallies=intervals.tally(predictions, person_of(index), len(scores["classes"])),
     )
 
@@ -141,7 +141,7 @@ def _starts(points: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return starts
 
 
-def _parameters(cells: Path) -> int | None:
+def learnt_numbers(cells: Path) -> int | None:
     """Numbers that the first saved model has learnt, or None when none was saved."""
     folders = sorted(path.parent for path in cells.glob(f"*/{methods.WEIGHTS}"))
     if not folders:

@@ -43,6 +43,7 @@ class Method(nn.Module, ABC):
     needs: frozenset[str] = frozenset({"faces", "label"})  # the Batch fields it reads
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # the paper's other networks: name -> settings
     input_px: int  # side of the square that faces are resized to, at the settings in force
+    heat_layers: tuple[str, ...] = ()  # modules, by path and last first, to draw heat maps of
     scores: tuple[str, ...] = ()  # one-class only: alien scores of `predict`, headline first
 
     def __init__(self, config: Section, classes: Sequence[str]) -> None:

@@ -208,6 +208,7 @@ class HSOCFER(Method):
         if not config.spatial:
             self.needs = frozenset({"faces", "label"})
         self.network = Network(config)
+        self.heat_layers = tuple(f"network.encoder.{len(config.channels) - i}" for i in (1, 2))
         size = sum(self.network.sizes)
         self.head = nn.Linear(size, 2 * config.num_landmarks) if config.spatial else None
         self.mu = nn.Parameter(away_from_zero(torch.randn(size))) if config.compact else None

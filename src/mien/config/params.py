@@ -23,7 +23,6 @@ class Params(Section):
     """All of params.yaml. `methods.NAME` is checked by the method's own Config (mien.methods.check)."""
 
     preset: str
-    seed: int = 0
     corpora: dict[str, CorpusConfig] = Field(min_length=1)
     align: Align = Align()
     landmarks: Landmarks = Landmarks()

@@ -17,6 +17,19 @@ from mien.config import MienError, Params
 from mien.evaluation import figures, notice, rows
 from mien.evaluation.facts import CorpusFacts, read_facts, read_indexes
 from mien.evaluation.figures import Bar
+from mien.evaluation.markdown import markdown_table
+from mien.evaluation.one_class.heat import HeatMaps, read_heat_maps
+from mien.evaluation.one_class.outcomes import read_one_class
+from mien.evaluation.one_class.paper import ERRATA
+from mien.evaluation.one_class.results import one_class_headline
+from mien.evaluation.one_class.section import (
+    OneClassSection,
+    draw_ratio,
+    make_section,
+    picture_name,
+    trials_of,
+)
+from mien.evaluation.one_class.text import one_class_markdown
 from mien.evaluation.outcomes import Difference, Outcome, differences, read_outcomes
 from mien.evaluation.results import headline, summary, write_csv, write_json
 from mien.manifest.tables import whole
@@ -38,13 +51,23 @@ class Shown:
     outcomes: Sequence[Outcome]
     differences: Sequence[Difference]
     corpora: Sequence[CorpusFacts]
+    one_class: OneClassSection | None
+    heat: HeatMaps | None
+
+    @property
+    def trained(self) -> dict[str, None]:
+        """The corpora that any experiment here was tested on."""
+        one_class = self.one_class.outcomes if self.one_class else ()
+        corpora = [outcome.entry.corpus for outcome in self.outcomes]
+        return dict.fromkeys([*corpora, *(outcome.entry.corpus for outcome in one_class)])
 
 
 def build_report(data: Path, results: Path, runs: Path, into: Path, params: Params, commit: str) -> None:
     """Read everything that was made and write the report's folder. MienError names what is missing."""
     indexes = read_indexes(params, data)
     outcomes = read_outcomes(params, results, runs, indexes)
-    if not outcomes:
+    one_class = read_one_class(params, results, runs)
+    if not outcomes and not one_class:
         raise MienError(f"{results} holds no results of an experiment in params.yaml; run `dvc repro`.")
     shown = Shown(
         params=params,
@@ -53,12 +76,17 @@ def build_report(data: Path, results: Path, runs: Path, into: Path, params: Para
         outcomes=outcomes,
         differences=differences(outcomes, params.evaluate),
         corpora=read_facts(params, data, indexes),
+        one_class=make_section(one_class, indexes),
+        heat=read_heat_maps(one_class, indexes, params),
     )
     drawn = _draw(shown)
     _write_plots(shown, drawn, into / PLOTS)
-    write_json({outcome.name: headline(outcome.scores) for outcome in outcomes}, into / FIGURES_FILE)
-    for outcome in outcomes:
-        write_json(summary(outcome.scores), into / FIGURES / f"{outcome.name}.json")
+    aucs = {outcome.name: one_class_headline(outcome.scores) for outcome in one_class}
+    heads = {outcome.name: headline(outcome.scores) for outcome in outcomes}
+    write_json(heads | aucs, into / FIGURES_FILE)
+    rows_of = {outcome.name: summary(outcome.scores) for outcome in outcomes} | aucs
+    for name, row in rows_of.items():
+        write_json(row, into / FIGURES / f"{name}.json")
     _write(into / TABLE, markdown(shown))
     _write(into / PAGE, page(shown, drawn))
     log.info("report: %s", into / PAGE)
@@ -88,19 +116,16 @@ def page(shown: Shown, drawn: Mapping[str, bytes]) -> str:
 def markdown(shown: Shown) -> str:
     """The results as a table for a README, with what is needed to read it."""
     table = [row.cells for row in rows.result_rows(shown.outcomes)]
-    lines = [
-        "# Results",
-        "",
-        f"Preset `{shown.params.preset}`, commit `{shown.commit}`.",
-        "",
-        *_markdown_table(rows.HEADER, table),
-        "",
-        *(f"- {sentence}" for sentence in reading(shown)),
-    ]
+    lines = ["# Results", "", f"Preset `{shown.params.preset}`, commit `{shown.commit}`.", ""]
+    if table:
+        lines += [*markdown_table(rows.HEADER, table), ""]
+    lines += [f"- {sentence}" for sentence in reading(shown)]
     if shown.differences:
         header = ("experiment", "against", "difference of mean accuracy, points", "so it is")
         lines += ["", "## Differences, person by person", ""]
-        lines += _markdown_table(header, [rows.difference_row(d) for d in shown.differences])
+        lines += markdown_table(header, [rows.difference_row(d) for d in shown.differences])
+    if shown.one_class:
+        lines += one_class_markdown(shown.one_class, shown.heat)
     lines += ["", "## Uses that the law forbids", "", *(f"- {sentence}" for sentence in notice.FORBIDDEN)]
     lines += ["", "## Limits", "", *(f"- {sentence}" for sentence in notice.LIMITS), ""]
     return "\n".join(lines)
@@ -114,32 +139,33 @@ def reading(shown: Shown) -> list[str]:
         "resamples of the tested people of each fold. Figures are means over folds and seeds.",
         "Time is that of training all folds and seeds. A paper's figure is of the paper's own corpus.",
     ]
+    sentences = sentences if shown.outcomes else []
     used = dict.fromkeys(outcome.entry.corpus for outcome in shown.outcomes)
     for corpus in used:
         tested = next(o.scores for o in shown.outcomes if o.entry.corpus == corpus)
         who = f"{tested['samples']} faces of {tested['people']} {tested['unit']} tested"
         sentences.append(f"{corpus}: {rows.protocol(shown.indexes[corpus])[0]} {who}.")
-    if any(facts.kind == "rendered" and facts.name in used for facts in shown.corpora):
+    if any(facts.kind == "rendered" and facts.name in shown.trained for facts in shown.corpora):
         sentences.append(notice.RENDERED)
     return sentences
 
 
 def _context(shown: Shown) -> dict[str, Any]:
     loud = [(name, *rows.protocol(index)) for name, index in shown.indexes.items()]
-    trained = {outcome.entry.corpus for outcome in shown.outcomes}
+    one_class = shown.one_class.outcomes if shown.one_class else ()
+    run = {outcome.name for outcome in shown.outcomes} | {outcome.name for outcome in one_class}
     return {
         "shown": shown,
         "header": rows.HEADER,
         "results": rows.result_rows(shown.outcomes),
         "reading": reading(shown),
-        "warnings": [(name, text) for name, text, warn in loud if warn and name in trained],
+        "warnings": [(name, text) for name, text, warn in loud if warn and name in shown.trained],
         "pairs": [rows.difference_row(difference) for difference in shown.differences],
         "confidence": f"{shown.params.evaluate.confidence * 100:g} %",
         "by_corpus": _by_corpus(shown.outcomes),
-        "trained": trained,
-        "missing": [
-            name for name in shown.params.experiments if name not in {o.name for o in shown.outcomes}
-        ],
+        "trained": shown.trained,
+        "missing": [name for name in shown.params.experiments if name not in run],
+        "errata": ERRATA,
         "unmade": [name for name in shown.params.corpora if name not in shown.indexes],
         "forbidden": notice.FORBIDDEN,
         "limits": notice.LIMITS,
@@ -161,6 +187,8 @@ def _draw(shown: Shown) -> dict[str, bytes]:
         bars = [_bar(outcome) for outcome in outcomes]
         label = f"mean accuracy on {corpus}, % (bars: {shown.params.evaluate.confidence * 100:g} % interval)"
         drawn[f"mean-accuracy-{corpus}"] = figures.compared(bars, rows.chance(outcomes[0])[1], label)
+    for corpus, trial, own in trials_of(shown.one_class.outcomes if shown.one_class else ()):
+        drawn[picture_name(corpus, trial)] = draw_ratio(own, trial)
     for outcome in track(shown.outcomes, "figures", console=Console(stderr=True)):
         counts = np.array(outcome.scores["confusion"])
         title = f"{outcome.name}: % of each actual class"
@@ -191,11 +219,6 @@ def _write_plots(shown: Shown, drawn: Mapping[str, bytes], into: Path) -> None:
         write_csv(["actual", "predicted"], pairs, into / "confusion" / f"{outcome.name}.csv")
         if curve := figures.mean_curve(outcome.curves.shares.get(CHOSEN_CURVE, [])):
             write_csv(["epoch", CHOSEN_CURVE], curve, into / "learning" / f"{outcome.name}.csv")
-
-
-def _markdown_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *body]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
 def _embedded(data: bytes, kind: str) -> str:

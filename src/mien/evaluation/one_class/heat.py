@@ -60,6 +60,7 @@ MAPS = (
     Map("what speaks against its own expression (S)", True, 1),
     Map("what is alien to the model of neutral faces (S)", False, 1),
 )
+LAYERS = ("last stage", "last but one")
 DRAWN = (MAPS[0], MAPS[2])
 
 
@@ -212,12 +213,12 @@ def _told(seen: Sequence[Seen], rows: Sequence[str], corpus: str, cell: Cell, hi
 def _numbers(seen: Sequence[Seen], rows: Sequence[str]) -> Grid:
     """For each map and layer: share of the area, and of each model the share of its heat."""
     body = []
-    layers = max(len(look.heat) for some in seen for look in some.looks)
+    layers = min(len(look.heat) for some in seen for look in some.looks)
     for asked in MAPS:
         for layer in range(layers):
             shares = {row: _shares(seen, row, asked, layer) for row in rows}
             if any(own for own in shares.values()):
-                words = "last stage" if layer == 0 else f"{layer + 1} stages from the end"
+                words = LAYERS[layer]
                 body.append([asked.words, words, percent(_area(seen)), *map(_mean_words, shares.values())])
     header = ("map", "layer", "area of the regions, %", *(f"{ROWS[row]}: heat inside, %" for row in rows))
     return Grid(header, body, "Means over faces of all expressions with action units.")

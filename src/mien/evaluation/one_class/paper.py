@@ -65,6 +65,9 @@ ABLATIONS = {
 }
 """Table 4: feature hierarchy, spatial regularisation, compact space -> on CFEE, on ExpW."""
 
+ROUNDING = 0.015
+"""By how much a printed mean of figures with two decimals may miss that of its cells."""
+
 RULES = {
     "reconstruction": ("69.04±0.42", "57.43±0.65"),
     "compactness": ("70.42±0.60", "57.82±0.66"),
@@ -87,6 +90,7 @@ def number(cell: str) -> float:
 
 
 def mean(corpus: str, method: str) -> float:
-    """The mean over classes from the cells themselves, because two printed ones are wrong."""
-    cells = TABLES[corpus][method][: len(CLASSES)]
-    return sum(map(number, cells)) / len(cells)
+    """The printed mean over classes, or that of the cells where the two do not agree."""
+    *cells, printed = map(number, TABLES[corpus][method])
+    own = sum(cells) / len(cells)
+    return printed if abs(printed - own) < ROUNDING else own

@@ -121,8 +121,8 @@ def picture_name(corpus: str, trial: str) -> str:
 
 
 def compared(outcomes: Sequence[OneClassOutcome]) -> list[OneClassOutcome]:
-    """The rows of Tables 2 and 3: all but the ablations of HS-OCFER, which have a table of their own."""
-    return [outcome for outcome in outcomes if outcome.ablation in (None, "111")]
+    """The rows of Tables 2 and 3: without the ablations of HS-OCFER, which have a table, unless alone."""
+    return [outcome for outcome in outcomes if outcome.ablation in (None, "111")] or list(outcomes)
 
 
 def label(outcome: OneClassOutcome, among: Sequence[OneClassOutcome]) -> str:

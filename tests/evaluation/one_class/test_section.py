@@ -11,6 +11,7 @@ from mien.config import parse_section
 from mien.config.train import Cell
 from mien.evaluation.one_class import paper
 from mien.evaluation.one_class.orderings import NOTHING_TO_COMPARE
+from mien.evaluation.one_class.outcomes import OneClassOutcome
 from mien.evaluation.outcomes import CURVES
 from mien.evaluation.report import build_report
 from mien.evaluation.stage import evaluate_experiment
@@ -239,3 +240,13 @@ def test_the_papers_means_agree_with_its_cells_but_for_the_errata():
             if paper.mean(corpus, method) != float(cells[-1]):
                 wrong.add((corpus, method))
     assert wrong == {("CFEE", "mkd"), ("ExpW", "oc_svm"), ("ExpW", "oc_svm_kernel")}
+
+
+def test_records_of_many_trainings_are_told_in_brief(made):
+    records = [{"stem": "random", "gap": 0.1 * i, "warnings": [f"w{i}"], "fixed": i == 0} for i in range(9)]
+    outcome = OneClassOutcome("x", None, {}, {"cells": [{"record": r} for r in records]}, made[0], None)
+    told = outcome.records
+    assert told["stem"] == ["random"]
+    assert told["gap"] == "0 to 0.8"
+    assert told["warnings"] == [*(f"w{i} (1 times)" for i in range(6)), "3 others"]
+    assert told["fixed"] == ["True (1 times)", "False (8 times)"]

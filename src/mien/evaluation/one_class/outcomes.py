@@ -15,6 +15,7 @@ from mien.evaluation.outcomes import CELLS, learnt_numbers
 from mien.evaluation.predictions import RUN
 from mien.evaluation.results import SCORES, read_json
 
+VALUES_SHOWN = 6  # of a fact that is no number
 Values = Mapping[tuple[int, int, str], float]
 """(seed, fold, normal class) -> AUC, NaN for an empty cell."""
 
@@ -111,6 +112,10 @@ def difference(first: Values, second: Values) -> Table:
 def _in_brief(values: list[Any]) -> str | list[Any]:
     """A few different values as they are; many numbers as their range."""
     different = [value for i, value in enumerate(values) if value not in values[:i]]
-    if len(different) > 1 and all(isinstance(value, int | float) for value in different):
+    if len(different) > 1 and all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in different
+    ):
         return f"{min(different):.4g} to {max(different):.4g}"
-    return [f"{value} ({values.count(value)} times)" if len(different) > 1 else value for value in different]
+    told = [f"{value} ({values.count(value)} times)" if len(different) > 1 else value for value in different]
+    more = [f"{len(told) - VALUES_SHOWN} others"] if len(told) > VALUES_SHOWN else []
+    return told[:VALUES_SHOWN] + more

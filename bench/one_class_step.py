@@ -3,8 +3,8 @@
     python bench/one_class_step.py [--batch 8] [--steps 3] [--score 32] [--threads 2] [--json FILE]
 
 Random faces of 224 px. Each network has a process to itself, so that its peak memory is its own; what Python
-and torch take before the network is built is told beside it. Times are the best of `--steps`; CPU-seconds, over
-all threads, say more where other work runs.
+and torch take before the network is built is told beside it. Times are the best of `--steps`; CPU-seconds,
+over all threads, say more where other work runs.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def main() -> None:
 
 def table(report: dict) -> str:
     """The report as markdown."""
-    head = f"HS-OCFER at 224 px, threads: {report['threads']}"
+    head = f"224 px, threads: {report['threads']}"
     lines = [
         f"| {head} | parameters | s a step of {report['batch']} | CPU-s | peak MiB (before) | faces scored/s |",
         "|---|---|---|---|---|---|",

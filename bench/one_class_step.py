@@ -93,7 +93,7 @@ def table(report: dict) -> str:
     """The report as markdown."""
     head = f"224 px, threads: {report['threads']}"
     lines = [
-        f"| {head} | parameters | s a step of {report['batch']} | CPU-s | peak MiB (before) | faces scored/s |",
+        f"| {head} | parameters | s a step of {report['batch']} | CPU-s | peak MiB (before) | scored/s |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in report["variants"].items():

@@ -363,5 +363,5 @@ def test_training_draws_features_to_the_centre_and_learns_landmarks() -> None:
 
 @pytest.mark.slow
 def test_home_ground() -> None:
-    settings = {"input_px": 32, "channels": [16, 32, 64], "z0_dim": 64, "batch_size": 32, "epochs": 12}
-    assert digits.mean_auc("hs_ocfer", **settings) >= 0.80  # reached: 0.99
+    settings = {"input_px": 32, "channels": [16, 32, 64], "z0_dim": 64, "batch_size": 32, "epochs": 8}
+    assert digits.mean_auc("hs_ocfer", **settings) >= 0.80  # reached: 0.988

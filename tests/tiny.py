@@ -26,10 +26,10 @@ def settings(name: str) -> dict[str, Any]:
 
 
 def build(name: str, classes: tuple[str, ...] = CLASSES, seed: int = 0, **changed: Any) -> Method:
-    torch.manual_seed(seed)
     if methods.method_class(name).scores:
         classes = classes[:1]  # a one-class method is built with the normal class alone
     config = parse_section(methods.method_class(name).Config, {**settings(name), **changed}, "TINY", name)
+    torch.manual_seed(seed)  # last: to import a test module may draw numbers
     return methods.build(name, config, classes)
 
 

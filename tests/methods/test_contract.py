@@ -167,7 +167,7 @@ def test_two_ranks_on_half_batches_move_like_one_on_the_whole(name: str, two_ran
     for number, phase in enumerate(tiny.gradient_phases(tiny.build(name))):
         whole, still = three_steps(name, number, 0, 1), dict(tiny.build(name).named_parameters())
         moved = [n for n, value in whole.items() if n in still and (value - still[n]).abs().max() > 1e-4]
-        assert len(moved) > 3, "nothing moves far enough to compare"
+        assert len(moved) > min(3, len(whole) - 1), "nothing moves far enough to compare"
         for halves in two_ranks(three_steps_of_this_rank, name, number):
             for n, value in whole.items():
                 assert torch.allclose(halves[n], value, rtol=0, atol=1e-5), f"{phase.name} {n}"

@@ -17,7 +17,7 @@ from mien import methods
 from mien.config import MienError, Params
 from mien.config.train import Cell
 from mien.evaluation.predictions import VALIDATION, read_predictions
-from mien.evaluation.results import METRICS
+from mien.evaluation.results import METRICS, SCORES
 from mien.tracking.card import CardFacts, card
 from mien.tracking.experiment import figures_of
 from mien.tracking.identity import code_tags
@@ -47,15 +47,17 @@ class _Chosen:
 def register(experiment: str, run_dir: Path, results_dir: Path, params: Params, root: Path) -> dict[str, Any]:
     """Make the experiment's best cell, by validation, a version of `mien-EXPERIMENT`; gives name and version.
 
-    The same weights are not registered twice: their version is given again. MienError: a file of the run is
+    The same weights are not registered twice: their version is given again. A one-class experiment has its
+    figures sent to MLflow and registers none. MienError: a file of the run is
     missing or altered, or the server cannot be reached.
     """
     run = _read(run_dir / RUN)
-    if run["scores"]:
-        return {"model": None, "reason": "a one-class experiment has no model that names expressions"}
-    chosen = choose(run, run_dir)
     client = connect(root)
     try:
+        if run["scores"]:  # there is no single model to choose: each knows one normal class
+            _log_results(client, run, results_dir)
+            return {"model": None, "reason": "a one-class experiment has no model that names expressions"}
+        chosen = choose(run, run_dir)
         return _register(client, f"mien-{experiment}", run, chosen, results_dir, params, root)
     except UNREACHABLE as error:
         raise MienError(
@@ -228,8 +230,21 @@ def _log_results(client: MlflowClient, run: Mapping[str, Any], results: Path) ->
         for bound, value in bounds.items()
         if value is not None
     ]
-    MetricLog(client).send(points)
+    MetricLog(client).send(points + _cell_points(run, results))
     client.log_artifacts(parent, str(results), _RESULTS)
+
+
+def _cell_points(run: Mapping[str, Any], results: Path) -> list[Point]:
+    """The AUCs of a one-class experiment's cells on their own runs; a classifier's cells stand in a table."""
+    runs = {Cell(*(cell[name] for name in Cell._fields)): cell["mlflow_run_id"] for cell in run["cells"]}
+    scored = _read(results / SCORES)["cells"] if run["scores"] else []
+    return [
+        Point(run_id, f"test/auc_macro {name}", 0, float(area), 0.0)
+        for cell in scored
+        if (run_id := runs[Cell(*(cell[field] for field in Cell._fields))]) is not None
+        for name, area in cell["auc_macro"].items()
+        if area is not None
+    ]
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:

@@ -106,3 +106,39 @@ def test_methods_at_the_papers_sizes() -> None:
     assert {"name", "paper", "parameters", "trainable", "gmacs", "phases", "needs"} <= set(hsnet)
     eight = {m["name"]: m for m in json.loads(mien("methods", "--classes", "8", "--json").stdout)}
     assert eight["hsnet"]["parameters"] == 15_436_187
+
+
+def test_corpora_lists_what_is_there_and_whom_to_ask_for_the_rest(checkout: Path) -> None:
+    listed = json.loads(mien("corpora", "--json", cwd=checkout).stdout)
+    rendered, *papers = listed
+    assert (rendered["name"], rendered["kind"], rendered["state"]) == (
+        "rendered",
+        "rendered",
+        "source missing",
+    )
+    assert {row["state"] for row in papers} == {"not in params.yaml"}
+    raf = next(row for row in papers if row["kind"] == "raf_db")
+    assert raf["used_by"] == ["HS-OCFER", "HSNet", "EAN"]
+    assert "12,271 + 3,068" in raf["official_size"]
+    printed = " ".join(mien("corpora", cwd=checkout).stdout.split())
+    assert "rendered source missing" in printed
+    assert raf["ask"] in printed
+    assert raf["put"] in printed
+
+
+def test_corpora_add_puts_an_archive_where_params_say(checkout: Path) -> None:
+    mine = "  mine:\n    kind: folder\n    source: data/mine\n    classes: {glad: happy}\n"
+    text = (checkout / "params.yaml").read_text().replace("corpora:\n", f"corpora:\n{mine}", 1)
+    (checkout / "params.yaml").write_text(text)
+    (checkout / "got" / "glad").mkdir(parents=True)
+    (checkout / "got" / "glad" / "1.jpg").write_bytes(b"1")
+    archive = shutil.make_archive(str(checkout / "got"), "zip", checkout / "got")
+    done = mien("corpora", "add", "mine", archive, cwd=checkout)
+    assert (done.returncode, (checkout / "data" / "mine" / "glad" / "1.jpg").read_bytes()) == (0, b"1")
+    assert "corpora.mine is in" in done.stdout
+    assert json.loads(mien("corpora", "--json", cwd=checkout).stdout)[0]["state"] == "source present"
+    done = mien("corpora", "add", "nine", archive, cwd=checkout)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "error: nine is not a corpus of params.yaml, which has mine, rendered; add it there."
+    )

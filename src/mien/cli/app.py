@@ -82,19 +82,57 @@ def preset(name: Annotated[str, typer.Argument(help="demo, study, paper or ci.")
     print(f"params.yaml is now {name}: {len(params.corpora)} corpora, {len(params.experiments)} experiments")
 
 
-@app.command()
-def corpora(as_json: AsJson = False) -> None:
-    """List the corpora of params.yaml and what is there of them. Example: `mien corpora --json`"""
+corpora_app = typer.Typer(rich_markup_mode="markdown")
+app.add_typer(corpora_app, name="corpora")
+
+
+@corpora_app.callback(invoke_without_command=True)
+def corpora(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the corpora of params.yaml and of the papers, and what is there of them.
+
+    Example: `mien corpora --json`
+    """
+    if context.invoked_subcommand is not None:
+        return
     from mien.cli.listing import list_corpora
 
     rows = list_corpora(_root())
     if as_json:
         _print_json(rows)
         return
-    columns = ["name", "kind", "state", "pictures", "rejected", "people", "classes", "source"]
-    _print_table(
-        columns, [[", ".join(v) if isinstance(v, list) else v for v in (r[c] for c in columns)] for r in rows]
-    )
+    present = ["name", "kind", "state", "pictures", "rejected", "people", "classes", "differs", "source"]
+    known = ["kind", "state", "used_by", "official_classes", "official_size", "licence", "sure"]
+    papers = [row for row in rows if row["licence"]]
+    for columns, shown in ((present, [row for row in rows if row["name"]]), (known, papers)):
+        _print_table(columns, [_cells(row, columns) for row in shown])
+        print()
+    print("Whom to ask, and what `source` then holds (nothing is fetched; mien corpora add NAME PATH):")
+    for row in papers:
+        print(f"  {row['kind']}: {row['ask']}\n    {row['put']}")
+
+
+@corpora_app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="A corpus of params.yaml.")],
+    path: Annotated[Path, typer.Argument(help="The owner's zip, tar or tar.gz, or a folder of them.")],
+) -> None:
+    """Unpack a corpus as its owner ships it to the `source` that params.yaml names.
+
+    Digests are kept beside it, so that a changed archive is noticed.
+    Example: `mien corpora add raf_db basic.zip`
+    """
+    import logging
+
+    from mien.config import load_params
+    from mien.config.progress import Progress
+    from mien.corpora.adding import add_archive
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    root = _root()
+    known = load_params(root / "params.yaml").corpora
+    if name not in known:
+        raise MienError(f"{name} is not a corpus of params.yaml, which has {', '.join(known)}; add it there.")
+    print(add_archive(name, known[name], root, path, Progress(f"add {name}, bytes")))
 
 
 @app.command()
@@ -231,6 +269,10 @@ def _dvc(root: Path, *words: str) -> int:
 def _say_where(root: Path) -> None:
     print(f"\nreport:    {root / 'reports' / 'index.html'}\ntable:     {root / 'reports' / 'results.md'}")
     print("MLflow UI: make ui   (http://127.0.0.1:5000)")
+
+
+def _cells(row: dict[str, Any], columns: list[str]) -> list[Any]:
+    return [", ".join(row[c]) if isinstance(row[c], list) else row[c] for c in columns]
 
 
 def _print_json(value: Any) -> None:

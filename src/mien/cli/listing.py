@@ -1,5 +1,6 @@
 """Rows of `mien corpora` and `mien methods`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,37 @@ from mien.config import load_params
 
 
 def list_corpora(root: Path) -> list[dict[str, Any]]:
-    """One row a corpus of params.yaml; counts are None until the `download` stage has run."""
-    return [
-        _corpus(root, name, corpus.kind, corpus.source)
-        for name, corpus in load_params(root / "params.yaml").corpora.items()
+    """One row a corpus of params.yaml, and then one a corpus of the papers that params.yaml does not have.
+
+    Counts are None until the `download` stage has run; what only the other sort of row has is None or empty.
+    """
+    from mien.corpora.catalogue import CATALOGUE
+
+    used = load_params(root / "params.yaml").corpora
+    rows = [
+        _facts(corpus.kind) | _corpus(root, name, corpus.kind, corpus.source) for name, corpus in used.items()
     ]
+    absent: dict[str, Any] = {"name": None, "source": None, "state": "not in params.yaml"}
+    absent |= {"pictures": None, "rejected": None, "people": None, "classes": [], "differs": []}
+    there = {corpus.kind for corpus in used.values()}
+    return rows + [_facts(kind) | absent for kind in CATALOGUE if kind not in there]
+
+
+def _facts(kind: str) -> dict[str, Any]:
+    """What the catalogue says of a kind of corpus."""
+    from mien.corpora.catalogue import CATALOGUE
+
+    entry = CATALOGUE.get(kind)
+    return {
+        "kind": kind,
+        "used_by": list(entry.used_by) if entry else [],
+        "official_classes": entry.classes if entry else None,
+        "official_size": entry.size if entry else None,
+        "licence": entry.licence if entry else None,
+        "ask": entry.ask if entry else None,
+        "put": entry.put if entry else None,
+        "sure": entry.sure if entry else None,
+    }
 
 
 def _corpus(root: Path, name: str, kind: str, source: str) -> dict[str, Any]:
@@ -19,6 +46,7 @@ def _corpus(root: Path, name: str, kind: str, source: str) -> dict[str, Any]:
     row |= {
         "people": None,
         "classes": [],
+        "differs": _differs(root / "data" / "corpora" / name / "counts.json"),
         "state": "source present" if (root / source).exists() else "source missing",
     }
     manifest = root / "data" / "corpora" / name / "manifest.parquet"
@@ -37,6 +65,18 @@ def _corpus(root: Path, name: str, kind: str, source: str) -> dict[str, Any]:
             "classes": list(classes_of(expressions)),
         }
     return row
+
+
+def _differs(counts: Path) -> list[str]:
+    """The official counts that the download did not find, as `what found/official`."""
+    if not counts.is_file():
+        return []
+    read = json.loads(counts.read_text(encoding="utf-8"))
+    return [
+        f"{what} {read['found'].get(what, 0)}/{n}"
+        for what, n in read["official"].items()
+        if read["found"].get(what, 0) != n
+    ]
 
 
 def list_methods(classes: int) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ CATALOGUE: dict[str, Entry] = {
         licence="signed form",
         ask="Center for Machine Vision and Signal Analysis, University of Oulu",
         put="OriginalImg/VL/Strong/P*/<expression>/*.jpeg, or the cropped release, which mirrors it",
-        layouts=(("*/VL",), ("*/NI",)),
+        layouts=(("*/VL",), ("*/NI",), ("VL",), ("NI",)),
         sure="B",
     ),
     "mmi": Entry(
@@ -108,7 +108,7 @@ CATALOGUE: dict[str, Entry] = {
         licence="registration, non-commercial research",
         ask="Karolinska Institutet: https://kdef.se",
         put="KDEF/AF01/AF01AFS.JPG and so on",
-        layouts=(("KDEF",), ("AF01",)),
+        layouts=(("KDEF",),),
         sure="B",
     ),
     "rafd": Entry(
@@ -168,7 +168,7 @@ CATALOGUE: dict[str, Entry] = {
         licence="bought",
         ask="Carnegie Mellon University: https://www.cs.cmu.edu/afs/cs/project/PIE/MultiPie/Multi-Pie/Home.html",
         put="data/session01/multiview/001/01/05_1/001_01_01_051_07.png and so on",
-        layouts=(("data/session*",), ("session*",)),
+        layouts=(("data/session*",),),
         sure="B",
     ),
     "cfp": Entry(

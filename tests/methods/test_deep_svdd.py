@@ -215,11 +215,11 @@ def test_a_centre_at_zero_lets_a_silent_network_be_perfect(least, collapsed) -> 
     with torch.no_grad():
         score = method.eval().predict(tiny.faces(30, seed=5))[:, 0]
     assert (score.std() < 1e-12) == collapsed
-    assert math.isclose(float(loss), 0, abs_tol=1e-12) == collapsed
+    assert math.isclose(loss.item(), 0, abs_tol=1e-12) == collapsed
 
 
 @pytest.mark.slow
 def test_digits() -> None:
     settings = {"input_px": 32, "channels": [8, 16, 32], "code": 32, "batch_size": 50, "learning_rate": 1e-3}
     epochs = {"autoencoder_epochs": 8, "autoencoder_drop_epoch": 6, "svdd_epochs": 8, "svdd_drop_epoch": 6}
-    assert digits.mean_auc("deep_svdd", **settings, **epochs) >= 0.80  # 0.93
+    assert digits.mean_auc("deep_svdd", **settings, **epochs) >= 0.80  # 0.896; 0.938 after 15 + 10 epochs

@@ -67,7 +67,7 @@ def test_odd_powers_have_a_finite_slope_at_nothing() -> None:
 @pytest.mark.parametrize("network", ["channels", "flat"])
 def test_the_gradient_written_out_is_that_of_autograd(network) -> None:
     net, x = perceptron(network=network), inputs().requires_grad_()
-    logit, gradient = net(x)
+    logit, gradient = net.with_gradient(x)
     (by_torch,) = torch.autograd.grad(logit.sum(), x, create_graph=True)
     torch.testing.assert_close(gradient, by_torch, rtol=0, atol=1e-12)
     own = torch.autograd.grad(holistic(gradient, 12).mean(), list(net.parameters()))
@@ -79,23 +79,23 @@ def test_the_gradient_written_out_is_that_of_autograd(network) -> None:
 @pytest.mark.parametrize("network", ["channels", "flat"])
 def test_without_biases_it_is_homogeneous(network) -> None:
     net, x = perceptron(network=network), inputs()
-    logit, gradient = net(x)
-    torch.testing.assert_close(net(2 * x)[0], 2 * logit, rtol=0, atol=5e-10)
+    logit, gradient = net.with_gradient(x)
+    torch.testing.assert_close(net(2 * x), 2 * logit, rtol=0, atol=5e-10)
     torch.testing.assert_close((gradient * x).sum(dim=(1, 2)), logit, rtol=0, atol=5e-10)
 
 
 def test_the_penalty_grows_with_the_twelfth_power() -> None:
     net, x = perceptron(), inputs()
-    before = holistic(net(x)[1], 12)
+    before = holistic(net.with_gradient(x)[1], 12)
     with torch.no_grad():
         net.last.mul_(1.5)
-    torch.testing.assert_close(holistic(net(x)[1], 12), 1.5**12 * before)
+    torch.testing.assert_close(holistic(net.with_gradient(x)[1], 12), 1.5**12 * before)
 
 
 def test_the_authors_norm_switches_the_penalty_off() -> None:
     """Over a pixel's three channels the gradient is small, and its twelfth power is nothing."""
     net, x = perceptron(input_px=32, units=30, start=0.1), inputs(px=32)
-    gradient = net(x)[1]
+    gradient = net.with_gradient(x)[1]
     gradient = gradient / gradient.square().sum(dim=(1, 2), keepdim=True).sqrt()  # of norm 1 a face
     torch.testing.assert_close(holistic(gradient, 12), torch.ones(6, dtype=torch.float64))
     assert holistic(gradient, 12, per_pixel=True).max() < 1e-10
@@ -162,7 +162,7 @@ def test_on_easy_faces_it_finds_aliens_and_its_gradient_settles_below_one() -> N
     test = tiny.faces(60, seed=3)
     with torch.no_grad():
         score = method.predict(test)[:, 0]
-        gradient = method.perceptron(method._input(parts["train"].faces))[1]
+        gradient = method.perceptron.with_gradient(method._input(parts["train"].faces))[1]
     assert roc_auc_score(test.label != 0, score) > 0.9  # 1.0
     assert 0.6 < float(holistic(gradient, 1).mean()) < 1.0  # 0.1 |g|^12 holds the logit's growth there
 

@@ -90,19 +90,25 @@ class Perceptron(nn.Module):
         for weight in self.parameters():
             nn.init.uniform_(weight, -config.start, config.start)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> Tensor:
+        """x (N, 3, P) -> logit (N,)."""
+        return self._layers(x)[2]
+
+    def with_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (N, 3, P) -> logit (N,) and its gradient (N, 3, P)."""
-        rows = x if self.own_channel else x.flatten(1)[:, None]
-        before = torch.einsum("ncp,cpu->ncu", rows, self.first)
-        hidden = leaky_relu(before, LEAK).flatten(1)
-        if self.second is None:
-            logit, back = hidden @ self.last, self.last[None]
-        else:
-            deep = hidden @ self.second
-            logit = leaky_relu(deep, LEAK) @ self.last
+        before, deep, logit = self._layers(x)
+        back = self.last[None]
+        if self.second is not None:
             back = (_slope(deep) * self.last) @ self.second.T
         inwards = _slope(before) * back.expand(len(x), -1).view_as(before)
         return logit, torch.einsum("ncu,cpu->ncp", inwards, self.first).reshape(x.shape)
+
+    def _layers(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What enters the first leaky ReLU (N, C, units) and the last one (N, units), and the logit (N,)."""
+        rows = x if self.own_channel else x.flatten(1)[:, None]
+        before = torch.einsum("ncp,cpu->ncu", rows, self.first)
+        deep = before.flatten(1) if self.second is None else leaky_relu(before, LEAK).flatten(1) @ self.second
+        return before, deep, leaky_relu(deep, LEAK) @ self.last
 
 
 def _slope(before: Tensor) -> Tensor:
@@ -143,7 +149,7 @@ class HRN(Method):
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Likelihood and H-regularisation, means over the batch."""
         c = self.config
-        logit, gradient = self.perceptron(self._input(batch.faces))
+        logit, gradient = self.perceptron.with_gradient(self._input(batch.faces))
         penalty = holistic(gradient.float(), c.power, c.hreg_norm == "per_pixel")
         return {
             "likelihood": likelihood(logit.float()).mean(),
@@ -152,7 +158,7 @@ class HRN(Method):
 
     def predict(self, batch: Batch) -> Tensor:
         """-f (N, 1)."""
-        logit: Tensor = self.perceptron(self._input(batch.faces))[0]
+        logit: Tensor = self.perceptron(self._input(batch.faces))
         return -logit.float()[:, None]
 
     def record(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from PIL import Image
 from mien.config import MienError
 from mien.config.corpora import FolderCorpus
 from mien.corpora import make_corpus, picture_root
-from mien.corpora.folder import NAMED
+from mien.corpora.rows import NAMED
 from mien.manifest.pictures import decode, read_bytes
 from mien.manifest.tables import KEY, MANIFEST, read_table
 

@@ -6,13 +6,9 @@ stay where they are.
 
 import csv
 import difflib
-import hashlib
 import logging
-import os
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +16,9 @@ import pyarrow as pa
 
 from mien.config import MienError
 from mien.config.corpora import FolderCorpus
+from mien.corpora.rows import ENDINGS, NAMED, examine, keys_of, reject_copies, tell
 from mien.manifest.expressions import EXPRESSIONS
-from mien.manifest.pictures import Reject, decode, read_bytes
 from mien.manifest.tables import MANIFEST, write_table
-
-ENDINGS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-NAMED = 10  # files that were not understood and are listed by name
-KEY_LENGTH = 80
 
 log = logging.getLogger(__name__)
 Subject = Callable[[str], str | None]
@@ -40,17 +32,15 @@ def read_folder(name: str, config: FolderCorpus, into: Path, progress: Callable[
     root = Path(config.source)
     paths = _find(name, root, config.classes)
     subject = _subjects(name, root, config)
-    keys = _keys(paths)
+    keys = keys_of(paths)
     rows: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row in pool.map(lambda path: _examine(root, path), paths):
-            folder = row["path"].split("/")[0]
-            row |= {"key": keys[row["path"]], "corpus": name, "expression": config.classes[folder]}
-            rows.append(row | {"subject": subject(row["path"])})
-            progress(len(rows), len(paths))
-    _reject_copies(rows)
+    for row in examine(root, paths, progress):
+        folder = row["path"].split("/")[0]
+        row |= {"key": keys[row["path"]], "corpus": name, "expression": config.classes[folder]}
+        rows.append(row | {"subject": subject(row["path"])})
+    reject_copies(rows)
     rows.sort(key=lambda row: str(row["key"]))
-    _tell(name, rows)
+    tell(name, rows)
     write_table(pa.Table.from_pylist(rows, schema=MANIFEST), into / "manifest.parquet", MANIFEST)
 
 
@@ -105,42 +95,6 @@ def _unknown(name: str, path: Path, folder: str, classes: dict[str, str]) -> str
     )
 
 
-def _examine(root: Path, path: str) -> dict[str, Any]:
-    """Read and decode one file: its hash, and why it cannot be used."""
-    digest = reason = None
-    try:
-        data = read_bytes(root, path)
-        digest = hashlib.sha256(data).hexdigest()
-        decode(data)
-    except Reject as reject:
-        reason = str(reject)
-    return {"path": path, "sha256": digest, "reject": reason}
-
-
-def _reject_copies(rows: Iterable[dict[str, Any]]) -> None:
-    """Of files with equal bytes the first by path stays."""
-    first: dict[str, str] = {}
-    for row in rows:
-        if row["sha256"] is None or row["reject"] is not None:
-            continue
-        kept = first.setdefault(row["sha256"], row["path"])
-        if kept != row["path"]:
-            row["reject"] = f"copy of {kept}"
-
-
-def _keys(paths: list[str]) -> dict[str, str]:
-    """A key of [a-z0-9_-] for each path: its own letters, with part of its hash where these do not tell."""
-    slugs = {path: re.sub(r"[^a-z0-9_-]+", "-", path.rsplit(".", 1)[0].lower()).strip("-") for path in paths}
-    shared = Counter(slugs.values())
-    keys = {}
-    for path, slug in slugs.items():
-        if shared[slug] > 1 or not slug or len(slug) > KEY_LENGTH:
-            # readable paths keep readable keys; all others carry enough of a hash never to meet another key
-            slug = f"{slug[:KEY_LENGTH]}-{hashlib.sha256(path.encode()).hexdigest()[:12]}".lstrip("-")
-        keys[path] = slug
-    return keys
-
-
 def _subjects(name: str, root: Path, config: FolderCorpus) -> Subject:
     """Who is on a picture, by its path relative to the root."""
     if config.subject_csv is not None:
@@ -173,14 +127,3 @@ def _read_subjects(name: str, path: Path) -> dict[str, str]:
         raise MienError(
             f"{path}, which corpora.{name}.subject_csv names, cannot be read: {error}."
         ) from error
-
-
-def _tell(name: str, rows: list[dict[str, Any]]) -> None:
-    rejects = [row for row in rows if row["reject"] is not None]
-    people = {row["subject"] for row in rows} - {None}
-    unknown = sum(row["subject"] is None for row in rows)
-    log.info("%s: %d pictures of %d people, %d rejected", name, len(rows), len(people), len(rejects))
-    if people and unknown:
-        log.warning("%s: %d pictures are of nobody known", name, unknown)
-    for row in rejects[:NAMED]:
-        log.warning("%s: %s is rejected: %s", name, row["path"], row["reject"])

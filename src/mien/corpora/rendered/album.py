@@ -7,7 +7,6 @@ end.
 
 import hashlib
 import json
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -15,19 +14,8 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from mien.corpora.rendered.rows import Row
+from mien.corpora.tarball import BLOCK, LARGEST, member
 from mien.manifest.tables import MANIFEST, whole, write_table
-
-BLOCK = 512
-LARGEST = 512 << 20  # bytes of a tar of pictures, about
-
-
-def member(name: str, payload: bytes) -> tuple[bytes, int]:
-    """A tar entry (USTAR, mode 644, root's, at the epoch) with its padding, and where in it the payload
-    begins."""
-    info = tarfile.TarInfo(name)
-    info.size = len(payload)
-    head = info.tobuf(tarfile.USTAR_FORMAT)
-    return head + payload + bytes(-len(payload) % BLOCK), len(head)
 
 
 def write_part(part: Path, pictures: Iterable[tuple[Row, bytes]]) -> None:

@@ -57,7 +57,10 @@ def test_other_cameras_and_lights(root):
 
 
 def test_the_folder_of_the_cropped_release(root):
-    rename = (lambda r: (r / "OriginalImg").rename(r / "Cropped"), r"not understood: Cropped/VL/Strong/P001")
+    rename = (
+        lambda r: (r / "OriginalImg").rename(r / "Cropped"),
+        r"not understood: Cropped/NI/Dark/P001/Anger/000.jpeg, Cropped/VL",
+    )
     answered(OuluCasiaCorpus, root, rename)
     assert len(read(OuluCasiaCorpus, root, folder="Cropped")) == 9
 

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from mien.config import MienError
-from mien.config.corpora import FolderCorpus, RenderedCorpus
+from mien.config.corpora import FolderCorpus, RafDbCorpus, RenderedCorpus
+from mien.corpora import make_corpus
 from mien.corpora.adding import add_archive
 from mien.corpora.members import Unpacking
+from mien.manifest.tables import MANIFEST, read_table
 from tests.corpora import hostile
 from tests.corpora.test_archives import packed, tree
+from tests.corpora.trees import draw
 
 RAF = {
     "EmoLabel/list_patition_label.txt": b"train_00001.jpg 5\n",
@@ -234,3 +237,22 @@ def test_a_record_that_is_none_is_named(tmp_path):
     (tmp_path / "data" / "raw.digests.json").write_text("[1]")
     with pytest.raises(MienError, match=r"raw.digests.json is not a record of digests"):
         added(tmp_path, hostile.zip_with(tmp_path / "x.zip", *RAF.items()), official("raf_db"))
+
+
+def test_what_was_added_is_read_by_its_adapter(tmp_path, monkeypatch):
+    """Archives as an owner may ship them, wrapped, in parts and within each other, up to the manifest."""
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "1.png")
+    picture = (tmp_path / "1.png").read_bytes()
+    labels = b"train_00001.jpg 5\ntest_0001.jpg 1\n"
+    faces = {f"aligned/{name}_aligned.jpg": picture + name.encode() for name in ("train_00001", "test_0001")}
+    aligned = packed(tmp_path / "aligned.zip", faces).read_bytes()
+    packed(
+        tmp_path / "raf.tar.gz",
+        {"basic/EmoLabel/list_patition_label.txt": labels, "basic/Image/aligned.zip": aligned},
+    )
+    raf = RafDbCorpus(kind="raf_db", source="data/raf")
+    add_archive("raf", raf, tmp_path, tmp_path / "raf.tar.gz", lambda d, t: None)
+    make_corpus("raf", raf, tmp_path / "made", tmp_path / "basis", lambda d, t: None)
+    rows = read_table(tmp_path / "made" / "manifest.parquet", MANIFEST).to_pylist()
+    assert [(row["split"], row["expression"]) for row in rows] == [("test", "surprise"), ("train", "sad")]

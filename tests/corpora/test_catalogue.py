@@ -1,16 +1,33 @@
 from typing import get_args
 
+import pytest
+
 from mien.config import corpora
 from mien.corpora.catalogue import CATALOGUE
+from mien.corpora.official import adapter
 
 PAPERS = {"HS-OCFER", "HSNet", "SNA", "IDFERM", "EAN"}
 
 
-def test_every_official_kind_of_params_yaml_is_in_the_catalogue():
+def kinds() -> list[str]:
+    """Kinds of corpora that have an adapter."""
     union, _ = get_args(corpora.CorpusConfig)
-    kinds = {get_args(section.model_fields["kind"].annotation)[0] for section in get_args(union)}
-    assert kinds - {"rendered", "folder"} <= set(CATALOGUE)
-    assert not {"rendered", "folder"} & set(CATALOGUE)
+    sections = [cls for cls in get_args(union) if issubclass(cls, corpora.OfficialCorpus)]
+    return [get_args(section.model_fields["kind"].annotation)[0] for section in sections]
+
+
+def test_every_corpus_with_an_adapter_is_in_the_catalogue():
+    assert len(kinds()) == 12
+    assert set(CATALOGUE) - set(kinds()) == {"mmi", "vggface2", "vgg_face", "ms_celeb_1m"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout"), [(kind, layout) for kind in kinds() for layout in CATALOGUE[kind].layouts]
+)
+def test_a_layout_that_is_accepted_is_one_that_its_adapter_finds(tmp_path, kind, layout):
+    for name in layout:
+        (tmp_path / name.replace("*", "01")).mkdir(parents=True)
+    assert any(marker == "" or next(tmp_path.glob(marker), None) for marker in adapter(kind).MARKERS)
 
 
 def test_the_papers_use_the_corpora_that_they_say():

@@ -156,7 +156,7 @@ CATALOGUE: dict[str, Entry] = {
         licence="research",
         ask="MMLab, Chinese University of Hong Kong: http://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html",
         put="label/label.lst and image/*.jpg",
-        layouts=(("label.lst",), ("*/label.lst",)),
+        layouts=(("label/label.lst",), ("label.lst",)),
         sure="B",
     ),
     "multi_pie": Entry(

@@ -214,10 +214,15 @@ def test_two_at_once(tmp_path):
 
 
 def test_nothing_is_fetched_and_the_owner_is_named(tmp_path):
-    with pytest.raises(MienError, match=r"does not exist; mien fetches nothing, ask .*whdeng.cn"):
+    with pytest.raises(
+        MienError, match=r"is neither a file nor a folder; mien fetches nothing, ask .*whdeng.cn"
+    ):
         added(tmp_path, tmp_path / "https://example.org/raf.zip", official("raf_db"))
     with pytest.raises(MienError, match="is rendered, it takes no archive"):
         added(tmp_path, tmp_path, RenderedCorpus(kind="rendered", people=2, expressions=["happy"]))
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+    with pytest.raises(MienError, match="neither a file nor a folder"):
+        added(tmp_path, tmp_path / "pipe", official("raf_db"))
     with pytest.raises(MienError, match="lie within each other"):
         added(tmp_path, tmp_path, official("raf_db"))
 
@@ -256,3 +261,12 @@ def test_what_was_added_is_read_by_its_adapter(tmp_path, monkeypatch):
     make_corpus("raf", raf, tmp_path / "made", tmp_path / "basis", lambda d, t: None)
     rows = read_table(tmp_path / "made" / "manifest.parquet", MANIFEST).to_pylist()
     assert [(row["split"], row["expression"]) for row in rows] == [("test", "surprise"), ("train", "sad")]
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(
+        MienError, match=r"data/raw.* cannot be read or written \(Not a directory\)|data cannot be"
+    ):
+        added(tmp_path, packed(tmp_path / "x.zip", RAF), official("raf_db"))
+    assert (tmp_path / "data").read_text() == "a file"

@@ -40,16 +40,16 @@ def add_archive(name: str, config: CorpusConfig, root: Path, path: Path, progres
     MienError: not the corpus, not what was added first, hostile, damaged, or the disk is full.
     """
     target = (root / config.source).resolve()
-    _check_places(name, config, root, path, target)
-    record = target.with_name(f"{target.name}.digests.json")
-    parts = _parts(path)
-    digests = [_digest(part, parts) for part in parts]
-    known = _refuse_changed(name, digests, record, target)
-    if target.exists() and any(target.iterdir()):
-        if known:
-            return f"corpora.{name} is there already, from the same archives: {target}"
-        raise MienError(f"{target} is not empty; move it away, or choose another corpora.{name}.source.")
     with room(target.parent):
+        _check_places(name, config, root, path, target)
+        record = target.with_name(f"{target.name}.digests.json")
+        parts = _parts(path)
+        digests = [_digest(part, parts) for part in parts]
+        known = _refuse_changed(name, digests, record, target)
+        if target.exists() and any(target.iterdir()):
+            if known:
+                return f"corpora.{name} is there already, from the same archives: {target}"
+            raise MienError(f"{target} is not empty; move it away, or choose another corpora.{name}.source.")
         target.parent.mkdir(parents=True, exist_ok=True)
         scratch = target.with_name(f".{target.name}.adding")
         with _alone(scratch):
@@ -70,9 +70,9 @@ def _check_places(name: str, config: CorpusConfig, root: Path, path: Path, targe
     entry = CATALOGUE.get(config.kind)
     if isinstance(config, RenderedCorpus):
         raise MienError(f"corpora.{name} is rendered, it takes no archive; choose another corpus.")
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         where = f"; mien fetches nothing, ask {entry.ask}" if entry else "; give an archive or a folder"
-        raise MienError(f"{path} does not exist{where}.")
+        raise MienError(f"{path} is neither a file nor a folder{where}.")
     here = path.resolve()
     if here == target or here in target.parents or target in here.parents:
         raise MienError(f"{path} and corpora.{name}.source lie within each other; choose another source.")

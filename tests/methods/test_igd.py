@@ -20,8 +20,8 @@ TINY = {
     "latent": 8, "channels": [8, 8, 4], "input_px": 32, "batch_size": 8, "epochs": 2, "learning_rate": 1e-3,
 }  # fmt: skip
 ON_DIGITS = {
-    "teacher": "random", "teacher_width": 0.25, "latent": 32, "channels": [32, 32, 16], "input_px": 32,
-    "epochs": 10, "batch_size": 16, "learning_rate": 3e-3, "augmentation": {"flip": 0, "rotation_degrees": 0},
+    "teacher": "random", "teacher_width": 0.125, "latent": 32, "channels": [32, 32, 16], "input_px": 32,
+    "epochs": 6, "batch_size": 16, "learning_rate": 5e-3, "augmentation": {"flip": 0, "rotation_degrees": 0},
 }  # fmt: skip
 
 
@@ -202,4 +202,4 @@ def test_a_whole_run_ends_with_a_falling_rate() -> None:
 
 @pytest.mark.slow
 def test_digits() -> None:
-    assert digits.mean_auc("igd", **ON_DIGITS) >= 0.80  # 0.9 (digits 3 and 8)
+    assert digits.mean_auc("igd", **ON_DIGITS) >= 0.80  # 0.849; 0.898 after 10 epochs at width 0.25

@@ -158,4 +158,4 @@ def test_a_whole_run_trains_the_teacher_on_people_first() -> None:
 
 @pytest.mark.slow
 def test_digits() -> None:
-    assert digits.mean_auc("mkd", **ON_DIGITS) >= 0.70  # 0.96
+    assert digits.mean_auc("mkd", **ON_DIGITS) >= 0.70  # 0.955, at 15 epochs 0.970

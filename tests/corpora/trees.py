@@ -64,7 +64,7 @@ def read(kind: type[OfficialCorpus], root: Path, **settings: Any) -> list[dict[s
     assert config.gated is True
     seen: list[tuple[int, int]] = []
     make_corpus("mini", config, into, root.parent / "basis", lambda done, total: seen.append((done, total)))
-    assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert not seen or seen[-1][0] == seen[-1][1]
     rows = read_table(into / "manifest.parquet", MANIFEST).to_pylist()
     assert [row["key"] for row in rows] == sorted({row["key"] for row in rows})

@@ -162,6 +162,24 @@ class AffectNetCorpus(OfficialCorpus):
     pictures: str = "Manually_Annotated_Images"  # below which the lists' paths begin, in the release of 2017
 
 
+class MmiCorpus(SequenceCorpus):
+    """MMI; how its XML names person and emotion is not known for certain, so it is a setting."""
+
+    makes_pictures: ClassVar[bool] = True
+    kind: Literal["mmi"]
+    sessions: str = "Sessions"
+    # where in a session's XML: an ElementTree path, and the attribute there
+    subject_element: str = ".//Subject"
+    subject_attribute: str = "id"
+    emotion_element: str = ".//Metatag[@Name='Emotion']"
+    emotion_attribute: str = "Value"
+    codes: dict[str, Canonical] = Field(
+        {"1": "anger", "2": "disgust", "3": "fear", "4": "happy", "5": "sad", "6": "surprise"}, min_length=1
+    )
+    # onset, apex, offset: never the last
+    labelled_frames: Literal["last", "middle", "all"] = "middle"
+
+
 class CfpCorpus(OfficialCorpus):
     """CFP, Celebrities in Frontal-Profile: identities without expressions."""
 
@@ -187,6 +205,7 @@ Official = (
     | ExpwCorpus
     | CfeeCorpus
     | AffectNetCorpus
+    | MmiCorpus
     | CfpCorpus
     | MultiPieCorpus
 )

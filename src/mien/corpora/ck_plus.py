@@ -1,6 +1,8 @@
 """CK+, the extended Cohn-Kanade corpus (Lucey et al. 2010): sequences from neutral to the apex.
 
 Layout of certainty B: it has not met the archives. Sequences without an emotion file stay unlabelled.
+Settings of the papers, each with the last three frames: SNA the basic six `expressions`; IDFERM these and
+contempt for seven classes, neutral too and `neutral_frames: 1` for eight.
 """
 
 import re

@@ -27,6 +27,7 @@ from mien.manifest.tables import MANIFEST, whole, write_table
 
 COUNTS_FILE = "counts.json"
 MISSING = "missing"  # the reject of a row whose file is not there
+VIDEOS = {".avi", ".mp4", ".mpg"}
 JUNK = {"thumbs.db", "desktop.ini", "__macosx"}
 
 log = logging.getLogger(__name__)
@@ -94,15 +95,14 @@ class Listing:
 
     rows: MANIFEST columns without key, corpus and sha256; `path` is relative to the tree's root; a row may
     have `name`, which its key is made of when a path holds several faces. made: instead of rows, `made_count`
-    pictures that exist only inside a file of the corpus, each with its row (with a `name`) and its bytes, or
-    none for a reject.
+    pictures that exist only inside a file of the corpus, each with its row (with a `name`) and its PNG,
+    or no bytes for a reject; without a `made_count` progress is told at the end.
     left_out: pictures that are known and not asked for. look: whether a decoded picture can be used.
     """
 
     rows: list[Row] = field(default_factory=list)
     made: Iterable[tuple[Row, bytes]] | None = None
-    made_count: int = 0
-    ending: str = "png"  # of what is made
+    made_count: int | None = None
     left_out: set[str] = field(default_factory=set)
     look: Look | None = None
 
@@ -208,10 +208,10 @@ def _ten(files: Iterable[str], verb: str) -> str:
 
 
 def _refuse_unknown(tree: Tree, kind: Adapter, listing: Listing) -> None:
-    """Pictures that nobody listed are an error; other files are only named."""
+    """Pictures and videos that nobody listed are an error; other files are only named."""
     listed = {row["path"] for row in listing.rows} | listing.left_out | tree.used
     unknown = [path for path in tree.files if path not in listed]
-    pictures = [path for path in unknown if Path(path).suffix.lower() in ENDINGS]
+    pictures = [path for path in unknown if Path(path).suffix.lower() in ENDINGS | VIDEOS]
     if pictures or not (listing.rows or listing.made is not None):
         raise MienError(
             f"{tree.root} of corpora.{tree.name} does not fit: it must hold {kind.LAYOUT} "
@@ -248,13 +248,17 @@ def _made(listing: Listing, into: Path, progress: Callable[[int, int], None]) ->
     """Pictures from inside a file: written to tars beside the manifest."""
 
     def with_keys() -> Iterator[tuple[Row, bytes]]:
+        done = 0
         for done, (row, data) in enumerate(listing.made or (), 1):
             row = dict(row)
             name = row.pop("name")
             yield {"subject": None, "reject": None, **row, "key": keys_of([name])[name]}, data
-            progress(done, listing.made_count)
+            if listing.made_count is not None:
+                progress(done, listing.made_count)
+        if listing.made_count is None:
+            progress(done, done)
 
-    yield from keep_pictures(with_keys(), into, listing.ending)
+    yield from keep_pictures(with_keys(), into, "png")
 
 
 def counts_of(rows: Iterable[Row]) -> dict[str, int]:

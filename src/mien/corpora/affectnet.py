@@ -1,10 +1,11 @@
 """AffectNet (Mollahosseini et al. 2019): the release of 2017 with lists, or of 2021 with one .npy a value.
 
 Layouts of certainty B: they have not met the archives. Subjects are not known. Pictures marked as none or
-uncertain stay unlabelled; those marked as no face become rejects.
+uncertain stay unlabelled; those marked as no face are left out.
 """
 
 import json
+import logging
 import re
 from collections import Counter
 from typing import Any
@@ -27,6 +28,7 @@ LAYOUT = (
 )
 CODES = (NEUTRAL, HAPPY, SAD, SURPRISE, FEAR, DISGUST, ANGER, CONTEMPT)
 NO_EXPRESSION = ("none", "uncertain", "non-face")  # codes 8 to 10
+NON_FACE = "10"
 TRAIN = (74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882)  # of the first seven codes
 VALIDATION = 500  # of each
 COLUMNS = (
@@ -43,6 +45,9 @@ COLUMNS = (
 PICTURE = re.compile(r"(train|val)_set/images/(\d+)\.(?:jpg|png)")
 
 
+log = logging.getLogger(__name__)
+
+
 def official(config: AffectNetCorpus) -> dict[str, int]:
     """Pictures of the seven expressions that the papers train with."""
     counts: dict[str, int] = {}
@@ -55,8 +60,9 @@ def official(config: AffectNetCorpus) -> dict[str, int]:
 def listing(tree: Tree, config: AffectNetCorpus) -> Listing:
     """One row a line of the lists, or a picture of the later release."""
     if any(path.startswith("train_set/") for path in tree.files):
-        return Listing([_of_2021(tree, path) for path in tree.files if PICTURE.fullmatch(path)])
-    rows: list[Row] = []
+        rows = [_of_2021(tree, path) for path in tree.files if PICTURE.fullmatch(path)]
+        return _without_faceless(tree, rows, set())
+    rows = []
     seen: Counter[str] = Counter()
     for split, path in LISTS.items():
         for line, entry in enumerate(tree.table(path, COLUMNS), 2):
@@ -67,11 +73,22 @@ def listing(tree: Tree, config: AffectNetCorpus) -> Listing:
             rows.append(row)
     listed = {row["path"] for row in rows}
     # the release comes with pictures that only machines annotated
-    left_out = {f for f in tree.files if f.startswith(f"{config.pictures}/") and f not in listed}
-    return Listing(rows, left_out=left_out)
+    unlisted = {f for f in tree.files if f.startswith(f"{config.pictures}/") and f not in listed}
+    return _without_faceless(tree, rows, unlisted)
+
+
+def _without_faceless(tree: Tree, rows: list[Row], left_out: set[str]) -> Listing:
+    """A fifth of the lists is marked as no face: as rejects they would drown those that tell of trouble."""
+    faceless = {row["path"] for row in rows if row.pop("faceless", False)}
+    if faceless:
+        log.info("%s: %d pictures marked as no face are left out", tree.name, len(faceless))
+    return Listing([row for row in rows if row["path"] not in faceless], left_out=left_out | faceless)
 
 
 def _of_2017(tree: Tree, path: str, line: int, entry: dict[str, str], config: AffectNetCorpus) -> Row:
+    place = f"{config.pictures}/{entry['subDirectory_filePath']}"
+    if entry["expression"].strip() == NON_FACE:
+        return {"path": place, "faceless": True}  # its box and points need not be any
     try:
         x, y, width, height = (float(entry[column]) for column in COLUMNS[1:5])
         points = [float(word) for word in entry["facial_landmarks"].split(";")]
@@ -82,7 +99,6 @@ def _of_2017(tree: Tree, path: str, line: int, entry: dict[str, str], config: Af
     if len(points) != 136:
         raise tree.wrong(path, line, f"holds {len(points) / 2:g} landmarks instead of 68")
     row = _labelled(tree, path, line, code, values)
-    place = f"{config.pictures}/{entry['subDirectory_filePath']}"
     return {**row, "path": place, "box": [x, y, x + width, y + height], "points": points}
 
 
@@ -124,5 +140,5 @@ def _labelled(tree: Tree, path: str, line: int | None, code: int, values: dict[s
     word = NO_EXPRESSION[code - len(CODES)]
     return {
         "attributes": json.dumps(values | {"category": word}, sort_keys=True),
-        "reject": "marked as no face" if word == "non-face" else None,
+        "faceless": word == "non-face",
     }

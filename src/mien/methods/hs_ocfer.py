@@ -9,8 +9,7 @@ the levels of the auto-encoder), `spatial` (landmarks regressed from the decisiv
 Differs from the paper, which prints no layer shapes, weights or fusion formula: convolutions 4x4, stride 2,
 light enough for its 8 GB card; lambda = gamma = 1 on means over elements; score (1 - alpha) D + alpha E on
 such means; the centre starts at the mean untrained feature, away from 0; the prototype is the mean trained
-one; landmarks in sides of the crop; an epoch's incomplete last batch is left out; no augmentation. With
-`compact` off the headline is reconstruction, as nothing trained D. Collapse is told in the record.
+one; an epoch's incomplete last batch is left out. With `compact` off the headline is reconstruction.
 """
 
 from collections.abc import Iterable, Sequence

@@ -139,7 +139,7 @@ def _check_cells(params: Params, experiment: str, phases: Sequence[Phase], index
 def run_digest(params: Params, experiment: str, settings: Section, inputs: dict[str, Any]) -> str:
     """SHA-256 over all that a cell's weights depend on, besides its fold and seed."""
     entry = params.experiments[experiment].model_dump(mode="json", exclude=_NO_MATTER)
-    told = {"experiment": entry, "settings": settings.model_dump(mode="json")}
+    told: dict[str, Any] = {"experiment": entry, "settings": settings.model_dump(mode="json")}
     told |= {"train": params.train.model_dump(mode="json"), "align": params.align.model_dump(mode="json")}
     told |= {"landmarks": params.landmarks.model_dump(mode="json")}
     told |= {"validation_split": [params.shard.by, params.shard.seed]}

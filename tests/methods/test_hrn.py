@@ -11,7 +11,7 @@ from mien.training.loop import Options, fit
 from tests import digits, tiny
 
 # start and penalty far from the published ones: three steps are to move every weight
-TINY = {"input_px": 8, "units": 8, "start": 0.5, "batch_size": 8, "epochs": 1}
+TINY = {"input_px": 8, "units": 8, "start": 0.5, "batch_size": 8, "epochs": 2}
 PHASE = tiny.build("hrn").phases()[0]
 FLAT = {"network": "flat", "units": 100, "start": 2000**-0.5}
 

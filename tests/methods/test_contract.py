@@ -31,9 +31,9 @@ def begun(name: str) -> Iterator[tuple[Method, Phase]]:
         yield method.train(), phase
 
 
-def trained(name: str, count: int = 12) -> Method:
+def trained(name: str, count: int = 12, **changed: object) -> Method:
     """A method whose weights are not those it starts with."""
-    method = tiny.build(name)
+    method = tiny.build(name, **changed)
     for phase in method.phases():
         tiny.enter(method, phase)
         if phase.fits:
@@ -93,6 +93,20 @@ def test_alien_scores_are_finite_and_follow_a_permutation(name: str) -> None:
     close = {"rtol": 1e-4, "atol": 1e-6}  # scores have no scale of their own
     torch.testing.assert_close(straight[order], permuted, **close)
     assert len(straight[:, 0].unique()) > 1, "all faces look alike to it"
+
+
+WINDOWED = [name for name in methods.names() if "window" in methods.method_class(name).Config.model_fields]
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_what_lies_outside_the_window_plays_no_part(name: str) -> None:
+    method, faces = trained(name, window=0.5), tiny.faces(5)
+    painted = faces.faces.clone()
+    painted[..., :4, :] = 255
+    with torch.no_grad():
+        assert torch.equal(method.predict(faces), method.predict(replace(faces, faces=painted)))
+        painted[..., 18:22, :] = 255
+        assert not torch.equal(method.predict(faces), method.predict(replace(faces, faces=painted)))
 
 
 @pytest.mark.parametrize("name", methods.names())

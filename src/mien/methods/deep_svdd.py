@@ -36,6 +36,7 @@ class DeepSVDDConfig(Section):
     """Settings of `methods.deep_svdd`."""
 
     input_px: int = Field(224, ge=8)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     channels: list[int] = Field([32, 64, 128, 128, 128], min_length=1)  # each block halves the side
     code: int = Field(128, ge=1)
     centre_off_zero: float = Field(0.1, ge=0)  # least absolute value of a centre's entry
@@ -223,7 +224,7 @@ class DeepSVDD(Method):
         }
 
     def _contrast(self, faces: Tensor) -> Tensor:
-        return contrast_normalise(resize(faces, self.input_px), ROUNDING)
+        return contrast_normalise(resize(faces, self.input_px, self.config.window), ROUNDING)
 
     def _scaled(self, faces: Tensor) -> Tensor:
         return (self._contrast(faces) - self.low) / self.span

@@ -37,6 +37,7 @@ class HRNConfig(Section):
     """Settings of `methods.hrn`."""
 
     input_px: int = Field(32, ge=4)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     network: Literal["channels", "flat"] = "channels"  # the paper's CIFAR network, or its MNIST network
     units: int = Field(300, ge=1)  # of each hidden layer; flat: 100
     start: float = Field(0.001, gt=0)  # weights begin uniform within plus and minus; flat: 0.0224
@@ -166,7 +167,7 @@ class HRN(Method):
         return {"input_px": self.input_px, "network": self.config.network, "hreg_norm": self.config.hreg_norm}
 
     def _input(self, faces: Tensor) -> Tensor:
-        return unit_and_centred(resize(faces, self.input_px) / 255)
+        return unit_and_centred(resize(faces, self.input_px, self.config.window) / 255)
 
 
 def _clip(parameters: Sequence[nn.Parameter], norm: float) -> None:

@@ -52,6 +52,7 @@ class IGDConfig(Section):
     latent: int = Field(128, ge=2)  # of z
     channels: list[int] = Field([512, 512, 256, 128, 64], min_length=2)  # coarsest first; each doubles
     input_px: int = Field(224, ge=32)  # a multiple of 2 ** len(channels)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     structure_weight: float = Field(0.85, ge=0, le=1)  # of MS-SSIM in the reconstruction; the rest is L1's
     interpolation_weight: float = Field(0.1, ge=0)
     leak: float = Field(0.2, ge=0, le=1)  # of a face into the reconstruction that the critic calls real
@@ -341,5 +342,5 @@ class IGD(Method):
         }
 
     def _pixels(self, batch: Batch, how: Augmentation | None = None) -> Tensor:
-        pixels = resize(batch.faces, self.config.input_px)
+        pixels = resize(batch.faces, self.config.input_px, self.config.window)
         return imagenet(augment(pixels, batch.seed, how) if how and self.training else pixels)

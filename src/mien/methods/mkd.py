@@ -45,6 +45,7 @@ class MKDConfig(Section):
     width: float = Field(1.0, gt=0, le=1)  # of the teacher, and of the cloner's layers at its pools
     cloner_channels: int = Field(16, ge=2)  # of the cloner's other layers
     input_px: int = Field(224, ge=32)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     magnitude_weight: float = Field(0.01, ge=0)  # lambda
     batch_size: int = Field(64, ge=2)
     epochs: int = Field(201, ge=1)
@@ -200,5 +201,5 @@ class MKD(Method):
         return [tap.float() for tap in pools(self.cloner, pixels)[TRAINED]], taught
 
     def _pixels(self, batch: Batch, how: Augmentation) -> Tensor:
-        pixels = resize(batch.faces, self.config.input_px)
+        pixels = resize(batch.faces, self.config.input_px, self.config.window)
         return imagenet(augment(pixels, batch.seed, how) if self.training else pixels)

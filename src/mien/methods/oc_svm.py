@@ -28,6 +28,7 @@ class OneClassSVMConfig(Section):
     """Settings of `methods.oc_svm`."""
 
     input_px: int = Field(64, ge=4)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     nu: float = Field(0.1, gt=0, le=1)
     max_faces: int = Field(5000, ge=1)  # training faces beyond that are drawn by their seeds
 
@@ -83,4 +84,4 @@ class LinearOneClassSVM(Method):
         return {"faces": int(self.faces), "support_vectors": int(self.supported), "nu": self.config.nu}
 
     def _vectors(self, faces: Tensor) -> Tensor:
-        return contrast_vectors(faces, self.input_px)
+        return contrast_vectors(faces, self.input_px, self.config.window)

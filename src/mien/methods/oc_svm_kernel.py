@@ -29,6 +29,7 @@ class OneClassKernelSVMConfig(Section):
     """Settings of `methods.oc_svm_kernel`."""
 
     input_px: int = Field(64, ge=4)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     nu: float = Field(0.1, gt=0, le=1)
     gamma: Gamma = "scale"  # scale: 1 / (D * variance); median: 4.5 / median distance^2
     variance: float = Field(0.95, gt=0, lt=1)  # share that the principal components hold
@@ -84,4 +85,4 @@ class KernelOneClassSVM(Method):
         }
 
     def _vectors(self, faces: Tensor) -> Tensor:
-        return contrast_vectors(faces, self.input_px)
+        return contrast_vectors(faces, self.input_px, self.config.window)

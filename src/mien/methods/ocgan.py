@@ -44,6 +44,7 @@ class OCGANConfig(Section):
     """Settings of `methods.ocgan`."""
 
     input_px: Literal[29, 61, 125] = 61  # sides that unpadded 5x5 convolutions of stride 2 bring to 1
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     channels: int = Field(64, ge=1)  # of the first stage of encoder, decoder and classifier
     visual_channels: int = Field(12, ge=1)  # of the first stage of the visual discriminator
     latent: int = Field(16, ge=1)  # d
@@ -239,7 +240,7 @@ class OCGAN(Method):
         return {"input_px": self.input_px, "latent": self.config.latent, "test_noise": self.config.test_noise}
 
     def _clean(self, batch: Batch) -> Tensor:
-        return resize(batch.faces, self.input_px) / 127.5 - 1
+        return resize(batch.faces, self.input_px, self.config.window) / 127.5 - 1
 
     def _noisy(self, clean: Tensor, seed: Tensor) -> Tensor:
         return clean + self.config.noise * normal_like(clean, apart(seed, NOISE))

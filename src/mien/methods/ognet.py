@@ -44,6 +44,7 @@ class OGNetConfig(Section):
     """Settings of `methods.ognet`."""
 
     input_px: int = Field(45, ge=STAGES * (KERNEL - 1) + 1)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     channels: int = Field(64, ge=1)  # of the first stage; each of the next three has twice as many
     noise: float = Field(0.81, ge=0)  # its spread, pixels being in -1..1
     adversarial_share: float = Field(0.5, ge=0, le=1)  # of the generator's loss; the rest is reconstruction
@@ -248,4 +249,6 @@ class OGNet(Method):
     def _clean(self, batch: Batch) -> Tensor:
         """Grey and in -1..1, (N, 1, H, H)."""
         luma = torch.tensor(LUMA, device=batch.faces.device)[None, :, None, None]
-        return (resize(batch.faces, self.input_px) * luma).sum(dim=1, keepdim=True) / 127.5 - 1
+        return (resize(batch.faces, self.input_px, self.config.window) * luma).sum(
+            dim=1, keepdim=True
+        ) / 127.5 - 1

@@ -27,6 +27,7 @@ class SVDDConfig(Section):
     """Settings of `methods.svdd`."""
 
     input_px: int = Field(64, ge=4)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     nu: float = Field(0.1, gt=0, le=1)
     max_faces: int = Field(5000, ge=1)  # training faces beyond that are drawn by their seeds
 
@@ -79,4 +80,4 @@ class SVDD(Method):
         }
 
     def _vectors(self, faces: Tensor) -> Tensor:
-        return contrast_vectors(faces, self.input_px)
+        return contrast_vectors(faces, self.input_px, self.config.window)

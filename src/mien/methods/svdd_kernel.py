@@ -30,6 +30,7 @@ class KernelSVDDConfig(Section):
     """Settings of `methods.svdd_kernel`."""
 
     input_px: int = Field(64, ge=4)
+    window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
     nu: float = Field(0.1, gt=0, le=1)
     kernel: KernelName = "rbf"  # poly: (gamma x'y + 1)^3, an extra
     gamma: Gamma = "median"  # median: 4.5 / median distance^2; scale: 1 / (D * variance)
@@ -95,4 +96,4 @@ class KernelSVDD(Method):
         }
 
     def _vectors(self, faces: Tensor) -> Tensor:
-        return contrast_vectors(faces, self.input_px)
+        return contrast_vectors(faces, self.input_px, self.config.window)

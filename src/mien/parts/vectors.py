@@ -19,9 +19,9 @@ ROUNDING = 1e-3  # of a resize, in 0..255
 Vectors = NDArray[np.float64]
 
 
-def contrast_vectors(faces: Tensor, side_px: int) -> Tensor:
+def contrast_vectors(faces: Tensor, side_px: int, window: float = 1.0) -> Tensor:
     """Contrast-normalised RGB, flat: faces (N, 3, H, W) uint8 -> (N, 3 * side_px ** 2) of mean 0."""
-    return contrast_normalise(resize(faces, side_px), ROUNDING).flatten(1)
+    return contrast_normalise(resize(faces, side_px, window), ROUNDING).flatten(1)
 
 
 def gather(

@@ -58,6 +58,7 @@ def tiny(root: Path, **changed: object) -> Params:
         "corpora": {"striped": corpus},
         "shard": {"folds": 2, "samples_per_shard": 16},
         "cluster": {"storage": str(root / "storage"), "object_store_mb": 100, "stage_timeout_s": 240},
+        "train": {"checkpoint_every_s": 0},
         "methods": {
             "resnet18": {"input_px": 32, "stem": "small", "batch_size": 8, "epochs": 2, "keep": "last"}
         },

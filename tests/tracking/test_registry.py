@@ -40,7 +40,7 @@ def plan(root: Path) -> Plan:
         trained_here(plan)
         tracker = track(plan, root)
         with fetched(plan) as kept:
-            write_run(plan, kept, root / "runs", tracker.finish(finished(kept, len(plan.index.classes))))
+            write_run(plan, kept, root / "runs", tracker.finish(finished(plan, kept)))
         evaluate_experiment("tiny", plan.shards / "striped", root / "runs", root / "results", plan.params)
     return plan
 

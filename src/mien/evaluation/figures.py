@@ -155,7 +155,7 @@ def losses(curves: Curves, title: str) -> bytes:
     axes.set_ylabel("loss", fontsize=10)
     values = [value for named in curves.losses.values() for curve in named for _, value in curve]
     axes.set_ylim(0, 1.08 * max(values, default=1.0) or 1.0)
-    axes.set_title(f"{title}: loss", fontsize=11, loc="left", pad=16)
+    axes.set_title(f"{title}: loss", fontsize=11, loc="left", pad=26)
     return _png(figure)
 
 
@@ -165,7 +165,7 @@ def shares(curves: Curves, title: str) -> bytes:
     _panel(axes, curves.shares, curves.starts, 100)
     axes.set_ylabel("%", fontsize=10)
     axes.set_ylim(0, 102)
-    axes.set_title(f"{title}: validation", fontsize=11, loc="left", pad=16)
+    axes.set_title(f"{title}: validation", fontsize=11, loc="left", pad=26)
     return _png(figure)
 
 
@@ -197,10 +197,10 @@ def _panel(
         axes.plot(
             *_xy(mean, starts, scale), color=colour, linewidth=2, label=label, marker=mark, markersize=5
         )
-    for phase, start in starts:
+    for number, (phase, start) in enumerate(starts):
         if len(starts) > 1:
             axes.axvline(start, color=FAINT, linewidth=1, zorder=0)
-            place, offset = (start, 1), (3, 3)
+            place, offset = (start, 1), (3, 3 + 11 * (number % 2))  # by turns, as phases may be short
             axes.annotate(
                 phase.replace("_", " "),
                 place,

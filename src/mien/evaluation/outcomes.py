@@ -113,8 +113,13 @@ def _outcome(name: str, entry: Experiment, results: Path, run: Path, index: Inde
 
 
 def _curves(points: Sequence[Mapping[str, Any]]) -> Curves:
-    """Epochs counted over all phases; names with `loss` apart from those that are shares of 1."""
+    """Epochs counted over all phases; names with `loss` apart from those that are shares of 1.
+
+    A method that is solved at once has no curves: one point is no line.
+    """
     starts = _starts(points)
+    if all(point["epoch"] == 0 for point in points) and len(starts) == 1:
+        return Curves(losses={}, shares={}, starts=[])
     named: dict[str, dict[tuple[int, int], list[tuple[int, float]]]] = {}
     for point in points:
         if point["value"] is not None and math.isfinite(point["value"]):

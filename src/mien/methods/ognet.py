@@ -22,7 +22,6 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
@@ -30,6 +29,7 @@ from torch.optim import Adam, Optimizer
 
 from mien.config import Section
 from mien.methods.contract import Method, Phase
+from mien.parts.gathering import gathered
 from mien.parts.noise import apart, normal_like
 from mien.parts.pictures import resize
 from mien.parts.statistics import unmoved
@@ -73,11 +73,7 @@ def mixed(old: Tensor, draw: int, ranks: bool) -> Tensor:
     old (N, ...), without gradient -> (N, ...). With `ranks` the batch is that of all ranks, of which each
     holds as many. A picture alone is mixed with itself.
     """
-    first, whole = 0, old
-    if ranks and dist.is_available() and dist.is_initialized():
-        shares = [torch.empty_like(old) for _ in range(dist.get_world_size())]
-        dist.all_gather(shares, old.contiguous())
-        first, whole = dist.get_rank() * len(old), torch.cat(shares)
+    whole, first = gathered(old) if ranks else (old, 0)
     further = 1 + draw % max(len(whole) - 1, 1)
     return (old + whole.roll(-further, dims=0)[first : first + len(old)]) / 2
 

@@ -236,12 +236,16 @@ def _log_results(client: MlflowClient, run: Mapping[str, Any], results: Path) ->
 
 def _cell_points(run: Mapping[str, Any], results: Path) -> list[Point]:
     """The AUCs of a one-class experiment's cells on their own runs; a classifier's cells stand in a table."""
-    runs = {Cell(*(cell[name] for name in Cell._fields)): cell["mlflow_run_id"] for cell in run["cells"]}
+
+    def named(told: Mapping[str, Any]) -> Cell:
+        return Cell(*(told[name] for name in Cell._fields))
+
+    runs = {named(cell): cell["mlflow_run_id"] for cell in run["cells"]}
     scored = _read(results / SCORES)["cells"] if run["scores"] else []
     return [
         Point(run_id, f"test/auc_macro {name}", 0, float(area), 0.0)
         for cell in scored
-        if (run_id := runs[Cell(*(cell[field] for field in Cell._fields))]) is not None
+        if (run_id := runs[named(cell)]) is not None
         for name, area in cell["auc_macro"].items()
         if area is not None
     ]

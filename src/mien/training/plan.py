@@ -19,13 +19,8 @@ from mien.training.storage import Storage, sha256
 
 CELLS = "cells"
 _ROOMS = ("shards", "parts", "training")  # besides the method's own file, what a trained weight depends on
-_NO_MATTER = {
-    "folds",
-    "seeds",
-    "trials",
-    "normal",
-    "paper",
-}  # of an experiment: which cells there are, and what others got
+# of an experiment: which cells there are, and what others got
+_NO_MATTER = {"folds", "seeds", "trials", "normal", "paper"}
 
 
 @dataclass(frozen=True)
@@ -122,7 +117,8 @@ def _check_cells(params: Params, experiment: str, phases: Sequence[Phase], index
     entry = params.experiments[experiment]
     own = [p for p in phases if not p.fits and p.corpus in (None, entry.corpus) and p.label == "expression"]
     batch = max((phase.batch_size for phase in own), default=1)
-    for cell in entry.cells(index.classes) if entry.trials else ():
+    # the parts of a cell do not hang on its seed
+    for cell in dict.fromkeys(c._replace(seed=0) for c in entry.cells(index.classes)) if entry.trials else ():
         if not 0 <= cell.fold < index.about.folds or cell.normal not in index.classes:
             raise MienError(
                 f"experiments.{experiment}: {entry.corpus} has no {cell.normal} in fold {cell.fold}."

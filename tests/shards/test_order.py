@@ -72,3 +72,32 @@ def test_face_seeds_depend_on_seed_epoch_and_key_alone():
     np.testing.assert_array_equal(order.face_seeds(hashes[5:6], 3, 2), order.face_seeds(hashes, 3, 2)[5:6])
     bits = np.unpackbits(all_seeds.view(np.uint8)).mean()
     assert abs(bits - 0.5) < 0.005  # 1,024,000 fair bits: ten standard deviations
+
+
+def test_balanced_batches_hold_nine_of_each_of_seven_classes():
+    label = np.repeat(np.arange(7), [200, 300, 50, 40, 5, 9, 30])
+    batches = order.balanced(label, 63, 0, 0).reshape(-1, 63)
+    assert len(batches) == len(label) // 63
+    for batch in batches:
+        assert np.bincount(label[batch], minlength=7).tolist() == [9] * 7
+    rare = np.bincount(batches.ravel(), minlength=len(label))[label == 4]
+    assert rare.sum() == 90
+    assert set(rare.tolist()) == {18}  # gone through again and again, each face as often
+    frequent = np.bincount(batches.ravel(), minlength=len(label))[label == 1]
+    assert set(frequent.tolist()) == {0, 1}
+
+
+def test_balanced_orders_are_made_by_seed_and_epoch_alone():
+    label = np.arange(40) % 4
+    orders = {(s, e): tuple(order.balanced(label, 8, s, e)) for s in range(3) for e in range(3)}
+    assert len(set(orders.values())) == 9
+    assert orders[1, 2] == tuple(order.balanced(label, 8, 1, 2))
+    first = np.array(orders[0, 0]).reshape(-1, 8)
+    assert not all((np.diff(label[batch]) >= 0).all() for batch in first)  # classes are mixed within a batch
+
+
+def test_faces_without_a_class_stand_in_no_balanced_batch_and_classes_must_share_it():
+    label = np.array([0, 1, -1, 0, 1, -1, 0, 1])
+    assert 2 not in order.balanced(label, 4, 0, 0)
+    with pytest.raises(MienError, match="cannot be shared by 2 classes"):
+        order.balanced(label, 5, 0, 0)

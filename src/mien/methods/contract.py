@@ -29,6 +29,7 @@ class Phase:
     label: Literal["expression", "subject"] = "expression"  # what Batch.label holds
     corpus: str | None = None  # None: the experiment's own; else a name of `corpora`, read whole
     keep: Literal["last", "best"] = "last"  # best: the weights of the epoch with the lowest validation loss
+    balanced: bool = False  # equally many faces of each label in every batch; rare ones come again
     fits: bool = False  # no gradients: `fit` is called once with the whole training part
 
 
@@ -113,6 +114,13 @@ class Method(nn.Module, ABC):
             for turn in self.turns(phase, 0):
                 terms |= self(batch, phase, turn)
         return terms, self.predict(batch) if phase.label == "expression" and not self.scores else None
+
+    def figures(self, phase: Phase) -> Mapping[str, float]:
+        """What an epoch has shown besides its losses (a keep rate), asked once when it has been validated.
+
+        Every rank asks; their answers must be equal.
+        """
+        return {}
 
     def fit(self, batches: Iterable[Batch], phase: Phase) -> None:
         """Solve a phase that `fits` from one pass over the whole training part, in eval mode."""

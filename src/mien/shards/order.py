@@ -16,6 +16,29 @@ def shuffled(count: int, seed: int, epoch: int) -> Rows:
     return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int64)
 
 
+def balanced(label: Rows, batch_size: int, seed: int, epoch: int) -> Rows:
+    """An order in which every global batch has equally many faces of each class, the same on every rank.
+
+    label (N,) -> floor(N / batch_size) * batch_size positions. A class is gone through in a random order, and
+    again in another when it has run out, so that a rare one comes several times and a frequent one in part.
+    Not pytorch-metric-learning's MPerClassSampler, which draws from one generator of the whole process.
+    MienError: a batch that the classes cannot share.
+    """
+    classes = np.unique(label[label >= 0])
+    if len(classes) == 0 or batch_size % len(classes):
+        raise MienError(
+            f"balanced batches of {batch_size} cannot be shared by {len(classes)} classes; change batch_size."
+        )
+    random = np.random.default_rng([seed, epoch])
+    each, steps = batch_size // len(classes), steps_of(len(label), batch_size)
+    columns = []
+    for name in classes:
+        own = np.flatnonzero(label == name)
+        rounds = [random.permutation(own) for _ in range(-(-steps * each // len(own)))]
+        columns.append(np.concatenate(rounds)[: steps * each].reshape(steps, each))
+    return random.permuted(np.concatenate(columns, axis=1), axis=1).reshape(-1).astype(np.int64)
+
+
 def streamed(shards: NDArray[np.int64], seed: int, epoch: int, window: int) -> tuple[Rows, Rows]:
     """An order that can be had by reading each tar once from its beginning to its end, and that of the tars.
 

@@ -172,6 +172,8 @@ class _Fit:
             begun = time.perf_counter() - progress.seconds
             values = self._epoch(phase, train, begun)
             values |= self._validated(phase)
+            with torch.no_grad():
+                values |= self.method.figures(phase)
             self._keep_best(phase, values)
             for turn, schedule in self.schedules.items():
                 self._advance(schedule, values, turn, phase)

@@ -5,18 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from mien import methods
 from mien.config import MienError, Params
-from mien.config.train import Cell
+from mien.config.train import Cell, LabelNoise
 from mien.evaluation.predictions import PREDICTIONS
 from mien.methods.contract import Phase
 from mien.shards.folds import split_fold
 from mien.shards.index import Index, read_index
-from mien.training.cell import Trained, part_readers, train_cell
+from mien.training.cell import FLIPS_FILE, Trained, part_readers, train_cell
 from mien.training.loop import Options
 from tests import striped, tiny
 

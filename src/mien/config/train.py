@@ -68,6 +68,20 @@ class Cell(NamedTuple):
         return f"{own}fold{self.fold}-seed{self.seed}"
 
 
+class LabelNoise(Section):
+    """Wrong training labels: a drawn share of them, or a list; held-out labels stay as they are."""
+
+    share: float = Field(0.0, ge=0, lt=1)  # of the training faces
+    seed: int = 0  # of the draw; it does not follow the training's seed
+    file: str | None = None  # lines `NAME LABEL`, as published for RAF-DB; then no share
+
+    @model_validator(mode="after")
+    def _either(self) -> "LabelNoise":
+        if self.file is not None and self.share:
+            raise ValueError("give a share or a file, not both")
+        return self
+
+
 class Experiment(Section):
     """A row of the results table: one method on one corpus under one protocol."""
 
@@ -78,6 +92,7 @@ class Experiment(Section):
     folds: list[int] = Field(min_length=1)  # which of `shard.folds` are the test part in turn
     seeds: list[int] = Field([0], min_length=1)
     validation_share: float = Field(0.15, gt=0, lt=1)  # of the training subjects
+    label_noise: LabelNoise = LabelNoise()
     trials: list[Trial] = Field([])  # of a one-class method: a table each
     normal: list[str] = Field([])  # of a one-class method: the classes that are normal in turn; empty: each
     paper: dict[str, float] = Field({})  # the paper's own figures on its own corpus, for the report
@@ -88,6 +103,8 @@ class Experiment(Section):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} names one twice: {values}")
+        if self.trials and self.label_noise != LabelNoise():
+            raise ValueError("label_noise is for methods that tell several classes apart, not for trials")
         return self
 
     def cells(self, classes: Sequence[str]) -> list[Cell]:

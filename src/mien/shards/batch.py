@@ -19,6 +19,7 @@ class Batch:
     label: Tensor  # (N,) int64: the class; -1 when unknown
     seed: Tensor  # (N,) int64: drawn from (run seed, epoch, key), the source of all augmentation of that face
     subject: Tensor | None = None  # (N,) int64: number of the person within the part; -1 when unknown
+    true_label: Tensor | None = None  # (N,) int64: label before label noise; not to learn from
     points: Tensor | None = None  # (N, 68, 2) float32 in crop px
     total: int = 0  # faces in the global batch, over all ranks
 

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.shards import order
@@ -23,7 +25,9 @@ class IndexedReader:
 
     `rows` are row numbers of the index, `classes` the class order of the labels, `needs` the Batch fields
     that are loaded. `labels` is the number of different labels. Faces that fit into `keep_mb` are
-    decoded once and kept. MienError: a tar is missing, cut off or damaged.
+    decoded once and kept.
+    `shown`: expressions to read in place of the index's own (see Selection). MienError: a tar is missing, cut
+    off or damaged.
     """
 
     def __init__(
@@ -35,9 +39,10 @@ class IndexedReader:
         label: Literal["expression", "subject"] = "expression",
         threads: int = 2,
         keep_mb: int = 0,
+        shown: NDArray[np.object_] | None = None,
     ) -> None:
         index = source if isinstance(source, Index) else read_index(source)
-        self._selection = Selection(index, rows, classes, needs, label)
+        self._selection = Selection(index, rows, classes, needs, label, shown)
         self._tars = Tars(index)
         self._threads = threads
         self.labels = self._selection.labels

@@ -21,7 +21,8 @@ class Selection:
     """Some rows of an index, in ascending order, with labels; positions count within them.
 
     label "expression": the number of the class within `classes`; "subject": the number of the person within
-    these rows; -1 where unknown. `needs` are Batch fields, and what it lacks is not loaded.
+    these rows; -1 where unknown. `needs` are Batch fields, and what it lacks is not loaded. `shown`: the
+    expression of every row of the index as it is to be read (label noise); None: the index's own.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Selection:
         classes: Sequence[str],
         needs: Iterable[str],
         label: Literal["expression", "subject"],
+        shown: NDArray[np.object_] | None = None,
     ) -> None:
         self.index = index
         self.rows: Rows = np.unique(np.fromiter(rows, dtype=np.int64))
@@ -43,8 +45,10 @@ class Selection:
             raise ValueError(f"not a field of Batch: {sorted(unknown)[0]}")
         self.keys: list[str] = index.keys[self.rows].tolist()
         self._hashes = key_hashes(self.keys)
+        self._true = _classes(index.expression[self.rows], classes)
+        read = self._true if shown is None else _classes(shown[self.rows], classes)
         people, self._subject = _numbered(index.subject[self.rows].tolist())
-        self._label = self._subject if label == "subject" else _classes(index, self.rows, classes)
+        self._label = self._subject if label == "subject" else read
         self.labels = people if label == "subject" else len(classes)
         self._points = index.points[self.rows] if "points" in self.needs else None
         self._shard = index.column("shard")[self.rows]
@@ -61,6 +65,7 @@ class Selection:
             label=torch.from_numpy(self._label[positions]),
             seed=torch.from_numpy(face_seeds(self._hashes[positions], seed, epoch)),
             subject=torch.from_numpy(self._subject[positions]) if "subject" in self.needs else None,
+            true_label=torch.from_numpy(self._true[positions]) if "true_label" in self.needs else None,
             points=None if self._points is None else torch.from_numpy(self._points[positions]),
             total=total,
         )
@@ -83,6 +88,6 @@ def _numbered(names: list[str | None]) -> tuple[int, NDArray[np.int64]]:
     return len(people), np.array([-1 if n is None else people[n] for n in names], dtype=np.int64)
 
 
-def _classes(index: Index, rows: Rows, classes: Sequence[str]) -> NDArray[np.int64]:
+def _classes(expressions: NDArray[np.object_], classes: Sequence[str]) -> NDArray[np.int64]:
     number = {name: i for i, name in enumerate(classes)}
-    return np.array([number.get(e, -1) for e in index.expression[rows].tolist()], dtype=np.int64)
+    return np.array([number.get(e, -1) for e in expressions.tolist()], dtype=np.int64)

@@ -9,22 +9,28 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mien import methods
 from mien.config import MienError, Params
-from mien.config.train import Cell
+from mien.config.train import Cell, LabelNoise
 from mien.evaluation.predictions import ALIEN_SCORES, PREDICTIONS, TEST, VALIDATION
 from mien.methods.contract import Method, Phase
 from mien.shards.folds import Split, split_cell
 from mien.shards.index import Index, read_index
 from mien.shards.indexed import IndexedReader
+from mien.shards.label_noise import flips, noisy_labels
 from mien.shards.order import Rows
 from mien.training.loop import AfterEpoch, AfterStep, EpochEnd, Options, Wrap, fit
 from mien.training.ranks import gather_rows, rank_and_world
 from mien.training.state import State
 from mien.training.validation import Part, Reader, Readers
+
+FLIPS_FILE = "label_noise.parquet"
+"""Beside a model that was trained on wrong labels: which ones, under shards.label_noise.FLIPS."""
 
 HELD_OUT_PICTURES = 0.15
 """Of each person, where people are the labels: their validation part cannot be other people."""
@@ -66,7 +72,8 @@ def train_cell(
     torch.manual_seed(cell.seed)
     method = methods.build(entry.method, config, (cell.normal,) if cell.normal else index.classes)
     threads, keep_mb = params.train.reader_threads, params.train.keep_faces_mb
-    readers = part_readers(method, index, split, shards, threads, cell.seed, keep_mb)
+    shown = noisy_labels(index, split.train, entry.label_noise)
+    readers = part_readers(method, index, split, shards, threads, cell.seed, keep_mb, shown)
     ends = fit(method, readers, replace(options, seed=cell.seed), wrap, resume, after_epoch, after_step)
     predictions = pa.concat_tables(
         _predictions(method, index, rows, part, cell, options, threads)
@@ -78,7 +85,18 @@ def train_cell(
         about |= {"align": params.align.model_dump(mode="json"), "shards_digest": index.digest}
         about |= {"landmarks": params.landmarks.model_dump(mode="json")}
         methods.save(method, entry.method, into, about)
-    return Trained(method.record(), ends, predictions, time.perf_counter() - begun)
+        if entry.label_noise != LabelNoise():
+            pq.write_table(flips(index, shown), into / FLIPS_FILE, compression="zstd")
+    record = {**method.record(), **_told(index, split, shown, entry.label_noise)}
+    return Trained(record, ends, predictions, time.perf_counter() - begun)
+
+
+def _told(index: Index, split: Split, shown: NDArray[np.object_], noise: LabelNoise) -> dict[str, str | int]:
+    """What a record says of label noise."""
+    if noise == LabelNoise():
+        return {}
+    flipped, source = int((shown != index.expression).sum()), noise.file or f"share {noise.share}"
+    return {"label_noise": source, "flipped_labels": flipped, "training_labels": len(split.train)}
 
 
 def part_readers(
@@ -89,9 +107,11 @@ def part_readers(
     threads: int = 2,
     seed: int = 0,
     keep_mb: int = 0,
+    shown: NDArray[np.object_] | None = None,
 ) -> Readers:
     """The readers of a fold for `fit`; none of them holds a face of the test part.
 
+    `shown` holds the expressions that training reads in place of the index's own (label noise).
     A phase on another corpus reads all of it but people who bear the name of somebody held out here. A phase
     that tells people apart holds out HELD_OUT_PICTURES of each instead of people; in the experiment's own
     corpus it sees the people of the training part only.
@@ -108,7 +128,10 @@ def part_readers(
             rows = _pictures(source, rows, part, seed)
         elif part == "validation":
             source, rows = index, split.validation
-        return IndexedReader(source, rows, method.classes, method.needs, phase.label, threads, keep_mb)
+        read = shown if part == "train" and source is index else None
+        return IndexedReader(
+            source, rows, method.classes, method.needs, phase.label, threads, keep_mb, shown=read
+        )
 
     return reader
 

@@ -89,12 +89,21 @@ def make_plan(params: Params, experiment: str, shards: Path) -> Plan:
         name: index.digest if name == entry.corpus else read_index(shards / name).digest for name in corpora
     }
     methods.require_files(entry.method, settings)
-    files = methods.method_class(entry.method).files(settings)
+    files = {**methods.method_class(entry.method).files(settings), **_noise_file(params, experiment)}
     given = {key: sha256(path) for key, path in files.items()}
     inputs = {"shards": read, "files": given, "code": code_digest(entry.method)}
     digest = run_digest(params, experiment, settings, inputs)
     epochs = tuple(phase.epochs for phase in phases)
     return Plan(params, experiment, shards.absolute(), settings, index, digest, epochs, method.scores)
+
+
+def _noise_file(params: Params, experiment: str) -> dict[str, Path]:
+    file = params.experiments[experiment].label_noise.file
+    if file is not None and not Path(file).is_file():
+        raise MienError(
+            f"experiments.{experiment}.label_noise.file names {file}, which is not there; put it there."
+        )
+    return {} if file is None else {"label_noise.file": Path(file)}
 
 
 def _check_phases(params: Params, experiment: str, phases: Sequence[Phase]) -> None:

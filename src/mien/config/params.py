@@ -40,11 +40,13 @@ class Params(Section):
             _known(f"experiments.{name}.method", experiment.method, self.methods, "methods")
             _known(f"experiments.{name}.corpus", experiment.corpus, self.corpora, "corpora")
             _known(f"experiments.{name}.second_corpus", experiment.second_corpus, self.corpora, "corpora")
+            folds = self.shard.folds_in(experiment.corpus)
             for fold in experiment.folds:
-                if not 0 <= fold < self.shard.folds:
-                    raise ValueError(
-                        f"experiments.{name}.folds names fold {fold}, but shard.folds is {self.shard.folds}"
-                    )
+                if not 0 <= fold < folds:
+                    key = f"shard.folds{'_of' if experiment.corpus in self.shard.folds_of else ''}"
+                    raise ValueError(f"experiments.{name}.folds names fold {fold}, but {key} is {folds}")
+        for name in self.shard.folds_of:
+            _known(f"shard.folds_of.{name}", name, self.corpora, "corpora")
         return self
 
 

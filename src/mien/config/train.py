@@ -52,9 +52,9 @@ class Cell(NamedTuple):
 
     fold: int
     seed: int
-    normal: str = ""  # one-class experiments only, as what follows
-    condition: str = ""
-    folds_by: str = ""
+    normal: str = ""  # one-class experiments only
+    condition: str = ""  # one-class experiments only
+    folds_by: str = ""  # empty: subject
 
     @property
     def trial(self) -> str:
@@ -89,9 +89,11 @@ class Experiment(Section):
     corpus: str
     second_corpus: str  # what a phase may read beside it, so that DVC knows; the same again when none does
     settings: dict[str, Any] = Field({})  # over `methods.METHOD`
-    folds: list[int] = Field(min_length=1)  # which of `shard.folds` are the test part in turn
+    folds: list[int] = Field(min_length=1)  # which of the corpus's folds are the test part in turn
     seeds: list[int] = Field([0], min_length=1)
     validation_share: float = Field(0.15, gt=0, lt=1)  # of the training subjects
+    # picture: people stand in several parts; official: the parts that the owner drew, which are fold 0
+    folds_by: Literal["subject", "picture", "official"] = "subject"
     label_noise: LabelNoise = LabelNoise()
     trials: list[Trial] = Field([])  # of a one-class method: a table each
     normal: list[str] = Field([])  # of a one-class method: the classes that are normal in turn; empty: each
@@ -105,6 +107,10 @@ class Experiment(Section):
                 raise ValueError(f"{name} names one twice: {values}")
         if self.trials and self.label_noise != LabelNoise():
             raise ValueError("label_noise is for methods that tell several classes apart, not for trials")
+        if self.folds_by != "subject" and self.trials:
+            raise ValueError(f"folds_by is {self.folds_by}, but a one-class experiment says so in its trials")
+        if self.folds_by == "official" and self.folds != [0]:
+            raise ValueError(f"folds is {self.folds}, but official parts are one split: folds: [0]")
         return self
 
     def cells(self, classes: Sequence[str]) -> list[Cell]:
@@ -113,7 +119,8 @@ class Experiment(Section):
         classes: those of the corpus; the normal classes of a one-class experiment that names none.
         """
         if not self.trials:
-            return [Cell(fold, seed) for seed in self.seeds for fold in self.folds]
+            own = "" if self.folds_by == "subject" else self.folds_by
+            return [Cell(fold, seed, folds_by=own) for seed in self.seeds for fold in self.folds]
         return [
             Cell(fold, seed, normal, trial.condition or "", trial.folds_by)
             for trial in self.trials

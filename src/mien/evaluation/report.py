@@ -140,26 +140,34 @@ def reading(shown: Shown) -> list[str]:
         "Time is that of training all folds and seeds. A paper's figure is of the paper's own corpus.",
     ]
     sentences = sentences if shown.outcomes else []
-    used = dict.fromkeys(outcome.entry.corpus for outcome in shown.outcomes)
-    for corpus in used:
-        tested = next(o.scores for o in shown.outcomes if o.entry.corpus == corpus)
+    for (corpus, folds_by), outcome in _used(shown).items():
+        tested = outcome.scores
         who = f"{tested['samples']} faces of {tested['people']} {tested['unit']} tested"
-        sentences.append(f"{corpus}: {rows.protocol(shown.indexes[corpus])[0]} {who}.")
+        sentences.append(f"{corpus}: {rows.protocol(shown.indexes[corpus], folds_by)[0]} {who}.")
     if any(facts.kind == "rendered" and facts.name in shown.trained for facts in shown.corpora):
         sentences.append(notice.RENDERED)
     return sentences
 
 
+def _used(shown: Shown) -> dict[tuple[str, str], Outcome]:
+    """The first outcome of each corpus and way to tell its parts apart."""
+    found: dict[tuple[str, str], Outcome] = {}
+    for outcome in shown.outcomes:
+        found.setdefault((outcome.entry.corpus, outcome.entry.folds_by), outcome)
+    return found
+
+
 def _context(shown: Shown) -> dict[str, Any]:
-    loud = [(name, *rows.protocol(index)) for name, index in shown.indexes.items()]
     one_class = shown.one_class.outcomes if shown.one_class else ()
+    ways = dict.fromkeys([*_used(shown), *((outcome.entry.corpus, "subject") for outcome in one_class)])
+    loud = [(corpus, *rows.protocol(shown.indexes[corpus], folds_by)) for corpus, folds_by in ways]
     run = {outcome.name for outcome in shown.outcomes} | {outcome.name for outcome in one_class}
     return {
         "shown": shown,
         "header": rows.HEADER,
         "results": rows.result_rows(shown.outcomes),
         "reading": reading(shown),
-        "warnings": [(name, text) for name, text, warn in loud if warn and name in shown.trained],
+        "warnings": [(name, text) for name, text, warn in loud if warn],
         "pairs": [rows.difference_row(difference) for difference in shown.differences],
         "confidence": f"{shown.params.evaluate.confidence * 100:g} %",
         "by_corpus": _by_corpus(shown.outcomes),

@@ -1,7 +1,7 @@
 """Facts as the words that the page and the Markdown table print."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,9 +89,21 @@ def difference_row(difference: Difference) -> tuple[str, str, str, str]:
     return difference.name, difference.baseline, interval(bounds, signed=True), verdict
 
 
-def protocol(index: Index) -> tuple[str, bool]:
-    """How the folds of a corpus were made, in words, and whether people stand in several parts."""
+def protocol(index: Index, folds_by: str = "subject") -> tuple[str, bool]:
+    """How an experiment on a corpus told parts apart, in words, and whether people may stand in several."""
     about = index.about
+    if folds_by == "official":
+        return (
+            "The official parts, as the corpus's owner drew them: whether a person or a look-alike picture "
+            "stands in several was not looked into.",
+            True,
+        )
+    if folds_by == "picture":
+        return (
+            f"{about.folds} folds by PICTURE, as in the paper: pictures of one person stand in several "
+            "parts, so the figures are higher than they would be on people never seen.",
+            True,
+        )
     if index.shares_people:
         return (
             f"{about.folds} folds by PICTURE (shard.by: picture): pictures of one person stand in several "
@@ -129,6 +141,12 @@ def words(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _folds(folds: Set[int], folds_by: str) -> str:
+    if folds_by == "official":
+        return "official parts"
+    return f"{len(folds)}{' by picture' if folds_by == 'picture' else ''}"
+
+
 def _result_row(outcome: Outcome) -> ResultRow:
     figures = outcome.scores["figures"]
     cells = outcome.scores["cells"]
@@ -143,7 +161,7 @@ def _result_row(outcome: Outcome) -> ResultRow:
             NONE if outcome.parameters is None else f"{outcome.parameters:,}",
             duration(outcome.run.get("seconds")),
             str(len({cell["seed"] for cell in cells})),
-            str(len({cell["fold"] for cell in cells})),
+            _folds({cell["fold"] for cell in cells}, outcome.entry.folds_by),
         ),
         method=outcome.entry.method,
     )

@@ -13,7 +13,7 @@ from mien.evaluation.one_class.scores import check as check_alien_scores
 from mien.evaluation.one_class.scores import read_alien_scores
 from mien.evaluation.predictions import PREDICTIONS_FILE, RUN, read_predictions
 from mien.evaluation.results import evaluate, person_of, read_json, unit_of, write_results
-from mien.shards.folds import Split, split_cell, split_fold
+from mien.shards.folds import Split, split_cell
 from mien.shards.index import Index, read_index
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,9 @@ def evaluate_experiment(experiment: str, shards: Path, run: Path, into: Path, pa
         _one_class(experiment, index, run, into, params)
         return
     made = read_predictions(run / PREDICTIONS_FILE, len(index.classes))
-    cells = [(fold, seed) for fold in entry.folds for seed in entry.seeds]
-    parts = {cell: parts_of(index, cell[0], entry.validation_share, params.shard.seed) for cell in cells}
+    share, drawn = entry.validation_share, params.shard.seed
+    of_fold = {fold: parts_of(index, fold, share, drawn, entry.folds_by) for fold in entry.folds}
+    parts = {(fold, seed): of_fold[fold] for fold in entry.folds for seed in entry.seeds}
     check(made, parts, labels_of(index))
     scores = evaluate(made, person_of(index), unit_of(index), index.classes, params.evaluate)
     write_results(scores, made, into)
@@ -46,9 +47,9 @@ def evaluate_experiment(experiment: str, shards: Path, run: Path, into: Path, pa
     )
 
 
-def parts_of(index: Index, fold: int, validation_share: float, seed: int) -> Parts:
+def parts_of(index: Index, fold: int, validation_share: float, seed: int, folds_by: str = "subject") -> Parts:
     """The keys of the three parts of a fold, as training draws them."""
-    return _keys(index, split_fold(index, fold, validation_share, seed))
+    return _keys(index, split_cell(index, Cell(fold, 0, folds_by=folds_by), validation_share, seed))
 
 
 def parts_of_cells(

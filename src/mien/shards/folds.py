@@ -100,10 +100,55 @@ def split_fold(index: Index, fold: int, validation_share: float, seed: int, labe
 
 
 def split_cell(index: Index, cell: Cell, validation_share: float, seed: int) -> Split:
-    """The parts of a cell: those of its fold, or of its normal class."""
+    """The parts of a cell: of its normal class, of official parts, of a fold by picture, or of its fold."""
     if cell.normal:
         return split_one_class(index, cell, validation_share, seed)
+    if cell.folds_by == "official":
+        return split_official(index, validation_share, seed)
+    if cell.folds_by == "picture":
+        return split_pictures(index, cell.fold, validation_share, seed)
     return split_fold(index, cell.fold, validation_share, seed)
+
+
+def split_official(index: Index, validation_share: float, seed: int) -> Split:
+    """The parts that the corpus's owner drew; who stands in which nobody has checked, and the report says so.
+
+    Test: the rows of the official test part, or of the validation part where there is no other (AffectNet).
+    Validation: the official one, or else a share of the training part, each class alike. Rows without an
+    expression are left out. MienError: the corpus has no official parts.
+    """
+    use = np.array([e is not None for e in index.expression.tolist()])
+    split = np.where(use, index.column("split"), np.array(None, dtype=object))
+    train, validation, test = (
+        np.flatnonzero(split == part).astype(np.int64) for part in ("train", "validation", "test")
+    )
+    if not len(test):
+        validation, test = test, validation
+    if len(train) < 2 or not len(test):
+        raise MienError(
+            f"{index.folder} has {len(train)} labelled faces in an official training part and {len(test)} in "
+            "one to test; set folds_by: subject."
+        )
+    if not len(validation):
+        train, validation = _held_out(index, train, validation_share, np.random.default_rng([seed, 0]))
+    return Split(train=train, validation=validation, test=test)
+
+
+def split_pictures(index: Index, fold: int, validation_share: float, seed: int) -> Split:
+    """Folds by picture, each person's faces of each expression spread evenly: people stand in all parts.
+
+    HSNet splits RaFD so: of 15 pictures of a person and expression three are tested, of one in five folds.
+    Validation: a share of the others, each class alike. MienError: no such fold.
+    """
+    if not 0 <= fold < index.about.folds:
+        raise MienError(f"fold {fold} does not exist; {index.folder} has folds 0 to {index.about.folds - 1}.")
+    use = np.array([e is not None for e in index.expression.tolist()])
+    of = _picture_folds(index, use, seed, by_person=True)
+    test, rest = np.flatnonzero(of == fold), np.flatnonzero(use & (of != fold))
+    if len(rest) < 2:
+        raise MienError(f"{index.folder} has {len(rest)} labelled faces outside fold {fold}, and needs two.")
+    train, validation = _held_out(index, rest, validation_share, np.random.default_rng([seed, fold]))
+    return Split(train=train, validation=validation, test=test.astype(np.int64))
 
 
 def split_one_class(index: Index, cell: Cell, validation_share: float, seed: int) -> Split:
@@ -136,11 +181,17 @@ def split_one_class(index: Index, cell: Cell, validation_share: float, seed: int
     return Split(train=rest[~held_out], validation=rest[held_out], test=test.astype(np.int64))
 
 
-def _picture_folds(index: Index, use: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:
-    """Folds by picture, whoever is in it, each class spread evenly; -1 for rows not in use."""
+def _picture_folds(
+    index: Index, use: NDArray[np.bool_], seed: int, by_person: bool = False
+) -> NDArray[np.int32]:
+    """Folds by picture, whoever is in it, each class spread evenly; -1 for rows not in use.
+
+    by_person: each person's faces of each class are spread evenly, too.
+    """
     rows = np.flatnonzero(use)
     rows = rows[np.argsort(index.keys[rows].astype(str))]  # by key: the order of the tars plays no part
-    label = np.unique(index.expression[rows].astype(str), return_inverse=True)[1]
+    spread = [f"{e}/{s}" for e, s in zip(index.expression[rows], index.subject[rows], strict=True)]
+    label = np.unique(spread if by_person else index.expression[rows].astype(str), return_inverse=True)[1]
     fold = np.full(len(index), -1, dtype=np.int32)
     splitter = StratifiedKFold(index.about.folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -148,6 +199,20 @@ def _picture_folds(index: Index, use: NDArray[np.bool_], seed: int) -> NDArray[n
         for number, (_, test) in enumerate(splitter.split(label, label)):
             fold[rows[test]] = number
     return fold
+
+
+def _held_out(index: Index, rows: Rows, share: float, random: np.random.Generator) -> tuple[Rows, Rows]:
+    """The rows in two, the second a share of all and, to the nearest face, of each class."""
+    rows = rows[np.argsort(index.keys[rows].astype(str))]
+    label, counts = np.unique(index.expression[rows].astype(str), return_inverse=True, return_counts=True)[1:]
+    take = np.floor(share * counts).astype(np.int64)
+    total = min(max(round(share * len(rows)), 1), len(rows) - 1)
+    largest = np.argsort(take - share * counts, kind="stable")  # largest remainders first
+    take[largest[: total - take.sum()]] += 1
+    held_out = np.zeros(len(rows), dtype=np.bool_)
+    for number, wanted in enumerate(take.tolist()):
+        held_out[random.permutation(np.flatnonzero(label == number))[:wanted]] = True
+    return np.sort(rows[~held_out]).astype(np.int64), np.sort(rows[held_out]).astype(np.int64)
 
 
 def _validation_groups(

@@ -205,9 +205,8 @@ def _sha256(data: bytes) -> str:
 def _index(table: pa.Table, name: str, into: Path, params: Shard) -> Index:
     """Put groups and folds to the rows of all tars."""
     known = table["subject"].null_count == 0
-    about = About(
-        name, params.folds, params.by, known, params.phash_distance, params.near_duplicate_correlation
-    )
+    folds = params.folds_in(name)
+    about = About(name, folds, params.by, known, params.phash_distance, params.near_duplicate_correlation)
     blank = pa.array(np.zeros(table.num_rows, dtype=np.int32))
     draft = Index(
         into,
@@ -215,7 +214,7 @@ def _index(table: pa.Table, name: str, into: Path, params: Shard) -> Index:
         about,
     )
     group = _groups(draft)
-    fold = make_folds(draft.expression, group, params.folds, params.seed)
+    fold = make_folds(draft.expression, group, folds, params.seed)
     for column, values in (("group", group), ("fold", fold)):
         table = table.append_column(INDEX.field(column), pa.array(values))
     return Index(into, table.select(INDEX.names), about)

@@ -124,6 +124,7 @@ def protocol(plan: Plan) -> dict[str, Any]:
     entry, about = plan.params.experiments[plan.experiment], plan.index.about
     return {
         "by": about.by,
+        "folds_by": entry.folds_by,
         "subjects_known": about.subjects_known,
         "folds": about.folds,
         "validation_share": entry.validation_share,

@@ -124,6 +124,8 @@ def _check_phases(params: Params, experiment: str, phases: Sequence[Phase]) -> N
 def _check_cells(params: Params, experiment: str, phases: Sequence[Phase], index: Index) -> None:
     """Refuse a one-class cell whose own faces do not fill a batch. MienError names class, fold and counts."""
     entry = params.experiments[experiment]
+    if entry.folds_by != "subject":  # parts that a corpus may not have
+        split_cell(index, entry.cells(index.classes)[0], entry.validation_share, params.shard.seed)
     own = [p for p in phases if not p.fits and p.corpus in (None, entry.corpus) and p.label == "expression"]
     batch = max((phase.batch_size for phase in own), default=1)
     # the parts of a cell do not hang on its seed

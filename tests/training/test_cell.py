@@ -162,3 +162,20 @@ def test_two_ranks_gather_all_predictions_and_the_first_saves(
 
 def keys_of(reader) -> set[str]:
     return {key for batch in reader.in_order(50) for key in batch.keys}
+
+
+def test_label_noise_reaches_training_alone(shards: Path, index: Index, tmp_path: Path) -> None:
+    made = params(tmp_path)
+    entry = made.experiments["tiny"].model_copy(update={"label_noise": LabelNoise(share=0.25, seed=1)})
+    noisy = train_cell(
+        made.model_copy(update={"experiments": {"tiny": entry}}), "tiny", CELL, shards, tmp_path, Options()
+    )
+    split = split_fold(index, CELL.fold, 0.25, 0)
+    flipped = pq.read_table(tmp_path / FLIPS_FILE)
+    assert flipped.num_rows == round(0.25 * len(split.train)) == noisy.record["flipped_labels"]
+    assert set(flipped["key"].to_pylist()) <= set(index.keys[split.train].tolist())
+    true = dict(zip(index.keys.tolist(), index.expression.tolist(), strict=True))
+    for key, label in zip(
+        noisy.predictions["key"].to_pylist(), noisy.predictions["label"].to_pylist(), strict=True
+    ):
+        assert index.classes[label] == true[key], "a held-out label was touched"

@@ -16,15 +16,21 @@ import yaml
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
+from mien import methods
 from mien.config import Params
 from mien.config.train import Cell
+from mien.methods.resnet18 import ResNet18
+from mien.training import loop
 from mien.training.kept import fetched
 from mien.training.plan import Plan, make_plan
+from tests.cluster import disturbed as disturbances
 from tests.striped import tiny, trained_here, write_corpus
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE_S = 180
 CURVES = ("train_loss", "validation_loss", "validation_mean_accuracy")
+EPOCHS, STEPS_AN_EPOCH = 5, 2
+STEPS = "steps.txt"
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +45,12 @@ def wait_for(
         time.sleep(0.05)
 
 
-def start(root: Path, name: str) -> subprocess.Popen[bytes]:
-    words = [sys.executable, str(REPOSITORY / "pipeline" / "train.py"), "tiny", "shards", "runs/tiny"]
+def start(root: Path, name: str, disturbed: str = "") -> subprocess.Popen[bytes]:
+    """The stage, its output in the file NAME; `disturbed`: what stands in its workers' way."""
+    words = [sys.executable, str(REPOSITORY / "pipeline" / "train.py")]
+    if disturbed:
+        words = [sys.executable, disturbances.__file__, disturbed, str(root / STEPS)]
+    words += ["tiny", "shards", "runs/tiny"]
     environment = {
         k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "MIEN_RAY_ADDRESS")
     }
@@ -57,12 +67,6 @@ def keepers_of(driver: int) -> list[psutil.Process]:
     return [p for p in keepers if str(driver) in p.info["cmdline"]]
 
 
-def workers_of(driver: int) -> list[psutil.Process]:
-    """The training processes of that Ray."""
-    below = [child for keeper in keepers_of(driver) for child in keeper.children(recursive=True)]
-    return [p for p in below if p.name().startswith("ray::RayTrain")]
-
-
 def write_params(params: Params, root: Path) -> None:
     (root / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8")
 
@@ -71,8 +75,9 @@ def write_params(params: Params, root: Path) -> None:
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     root = tmp_path_factory.mktemp("train")
     write_corpus(root)
-    settings = {"input_px": 32, "stem": "small", "batch_size": 8, "epochs": 3, "keep": "last"}
-    params = tiny(root, methods={"resnet18": settings})
+    settings = {"input_px": 32, "stem": "small", "batch_size": 8, "epochs": EPOCHS, "keep": "last"}
+    train = {"checkpoint_every_s": 2 * STEPS_AN_EPOCH}  # in the shot workers a step is a second
+    params = tiny(root, methods={"resnet18": settings}, train=train)
     write_params(params, root)
     return make_plan(params, "tiny", root / "shards")
 
@@ -81,12 +86,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 def shot(plan: Plan) -> dict[str, float]:
     """The stage with a worker killed in the first cell and itself killed in the second, then run again."""
     root, store = plan.shards.parent, Path(plan.store.uri)
-    first = start(root, "first.log")
-    checkpoints = lambda: list(store.glob("*-group0/checkpoint_*/seal.json"))  # noqa: E731
-    wait_for("the first checkpoint", checkpoints, first)
-    victims = workers_of(first.pid)
-    assert len(victims) == 1
-    victims[0].kill()
+    first = start(root, "first.log", "shot")
     kept = store / "cells" / "fold0-seed0" / "seal.json"
     wait_for("the first cell", kept.exists, first)
     sealed = kept.stat().st_mtime
@@ -96,7 +96,7 @@ def shot(plan: Plan) -> dict[str, float]:
     wait_for("the end of the killed stage's Ray", lambda: not keepers_of(first.pid))
     again = start(root, "again.log")
     assert again.wait(PATIENCE_S) == 0, (root / "again.log").read_text()
-    return {"victim": victims[0].pid, "sealed": sealed, "driver": again.pid}
+    return {"sealed": sealed, "driver": again.pid}
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +128,17 @@ def test_it_ends_with_the_weights_and_figures_of_an_undisturbed_training(shot, p
             ).to_pylist()
             seen = {(r["epoch"], r["name"]): r["value"] for r in table if r["name"] in CURVES}
             told = {(epoch, name): value for _, epoch, name, value in cell.curves() if name in CURVES}
-            assert len(seen) == len([r for r in table if r["name"] in CURVES]) == 9
+            assert len(seen) == len([r for r in table if r["name"] in CURVES]) == 3 * EPOCHS
             assert seen == pytest.approx(told, rel=1e-5)
     keys = pq.read_table(runs / "predictions.parquet", filters=[("part", "=", "test")])["key"].to_pylist()
     assert sorted(keys) == sorted(plan.index.keys.tolist())
+
+
+def test_the_worker_was_shot_within_an_epoch_and_went_on_from_the_one_before(shot, plan: Plan):
+    """The checkpoint is that of two epochs, a third one had been told, and a step of the fourth was done."""
+    numbers = [int(word) for word in (plan.shards.parent / STEPS).read_text().split()]
+    all_steps = range(EPOCHS * STEPS_AN_EPOCH)
+    assert numbers[:13] == [*range(disturbances.DEADLY_STEP + 1), *list(all_steps)[2 * STEPS_AN_EPOCH :]]
 
 
 def test_it_stays_in_the_same_runs_with_each_figure_once(shot, plan: Plan):
@@ -143,7 +150,7 @@ def test_it_stays_in_the_same_runs_with_each_figure_once(shot, plan: Plan):
     for run in children.values():
         for name in CURVES:
             steps = [m.step for m in client.get_metric_history(run.info.run_id, f"classification/{name}")]
-            assert sorted(steps) == [0, 1, 2]
+            assert sorted(steps) == list(range(EPOCHS))
         assert run.info.status == "FINISHED"
         assert run.inputs.dataset_inputs[0].dataset.digest == plan.index.digest[:36]
         names = {file.path for file in client.list_artifacts(run.info.run_id)}
@@ -157,23 +164,46 @@ def test_a_finished_cell_is_not_trained_again_and_nothing_is_left_behind(shot, p
     assert sorted(path.name for path in store.iterdir()) == ["cells", "mlflow.json"]
     said = (plan.shards.parent / "again.log").read_text()
     assert "1 of 2 cells to train" in said
-    assert "fold1-seed0 (2/2) | classification 3/3 | loss" in said
+    assert "fold1-seed0 (2/2) | classification 5/5 | loss" in said
     assert "fold0" not in said
     assert not [line for line in said.splitlines() if "pid=" in line], "Ray talks to the user"
     assert keepers_of(int(shot["driver"])) == []
 
 
-def test_two_workers_predict_each_face_once(plan: Plan, tmp_path: Path):
+def test_two_workers_move_like_one_and_predict_each_face_once(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Three steps, half of each batch each, batch-norm statistics held; the one worker is this process."""
     root = tmp_path
     (root / "shards").symlink_to(plan.shards)
-    settings = {**plan.params.methods["resnet18"], "epochs": 1}
+    settings = {**plan.params.methods["resnet18"], "batch_size": 6, "epochs": 1}
     two = tiny(root, methods={"resnet18": settings}, train={"workers": 2})
     entry = two.experiments["tiny"].model_copy(update={"folds": [0]})
-    write_params(two.model_copy(update={"experiments": {"tiny": entry}}), root)
-    driver = start(root, "two.log")
+    two = two.model_copy(update={"experiments": {"tiny": entry}})
+    write_params(two, root)
+    driver = start(root, "two.log", "still")
     assert driver.wait(PATIENCE_S) == 0, (root / "two.log").read_text()
     table = pq.read_table(root / "runs" / "tiny" / "predictions.parquet")
     assert len(set(table["key"].to_pylist())) == len(table)
     split = plan.index.fold == Cell(0, 0).fold
     test = table.filter([part == "test" for part in table["part"].to_pylist()])
     assert sorted(test["key"].to_pylist()) == sorted(plan.index.keys[split].tolist())
+
+    taken = []
+    take = disturbances.still(loop.step)
+    monkeypatch.setattr(loop, "step", lambda *words: taken.append(1) or take(*words))
+    monkeypatch.setattr(ResNet18, "optimizer", disturbances.plain_descent)
+    cluster = two.cluster.model_copy(update={"storage": str(root / "one")})
+    one = make_plan(two.model_copy(update={"cluster": cluster}), "tiny", plan.shards)
+    trained_here(one)
+    assert len(taken) == 3
+    torch.manual_seed(0)
+    start_weights = methods.build("resnet18", one.settings, one.index.classes).state_dict()
+    with fetched(one) as kept:
+        ours = load_file(root / "runs" / "tiny" / "cells" / "fold0-seed0" / "model.safetensors")
+        truth = load_file(kept[0].folder / "model" / "model.safetensors")
+    moved = {name: float((value - start_weights[name]).abs().max()) for name, value in truth.items()}
+    assert moved["network.fc.weight"] > 1e-3
+    assert moved["network.conv1.weight"] > 1e-3
+    for name, value in truth.items():
+        torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-5)

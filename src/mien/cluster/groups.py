@@ -22,7 +22,7 @@ from mien.cluster.worker import FAILED, Job, train_cells
 from mien.config import MienError
 from mien.config.train import Cell
 from mien.training.plan import Plan
-from mien.training.reports import OnReport
+from mien.training.reports import CellReport, OnReport
 
 CONTROLLER_FAILURES = 3  # Ray's own default would try for ever to place a group that does not fit
 CHECKPOINTS_KEPT = 2
@@ -69,8 +69,9 @@ def train_groups(
         ended = False
         while not ended:
             ended = all(future.done() for future in running)  # looked at before the last reading
-            for report in (report for tail in tails for report in tail.new()):
-                lines(report)
+            arrived = [report for tail in tails for report in tail.new()]
+            lines.take(arrived)
+            for report in arrived:
                 on_report(report)
             if time.monotonic() > until:
                 raise MienError(
@@ -80,7 +81,7 @@ def train_groups(
                 )
             if not ended:
                 time.sleep(LOOK_EVERY_S)
-        _raise_first(plan, running)
+        raise_first(plan, running, on_report)
 
 
 @contextmanager
@@ -128,10 +129,15 @@ def _fit(plan: Plan, cells: list[Cell], number: int, reports: Path) -> None:
     ).fit()
 
 
-def _raise_first(plan: Plan, running: list[Future[None]]) -> None:
-    """Turn what went wrong into a sentence: a method's own if there is one, else the workers' last words."""
+def raise_first(plan: Plan, running: list[Future[None]], on_report: OnReport) -> None:
+    """Turn what went wrong into a sentence: a method's own if there is one, else the workers' last words.
+
+    What the failed cell had not told yet is passed on first.
+    """
     failed = plan.store.read_json(FAILED)
     if failed is not None:
+        for line in failed["untold"]:
+            on_report(CellReport.from_json(line))
         raise MienError(f"{plan.experiment} {failed['cell']}: {failed['sentence']}")
     for future in running:
         error = future.exception()

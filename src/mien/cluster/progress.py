@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from mien.config.train import Cell
@@ -12,7 +12,7 @@ EVERY_S = 2.0
 
 
 class ProgressLines:
-    """Prints reports to stderr, at most one every two seconds, and the last of each phase in any case."""
+    """Prints epochs to stderr, at most one every two seconds, and the last of each phase in any case."""
 
     def __init__(
         self,
@@ -24,8 +24,8 @@ class ProgressLines:
         self._cells, self._kept = cells, kept
         self._stream = stream or sys.stderr
         self._clock = clock
-        self._begun = float("nan")  # of the first report: what came before was start-up
-        self._first = 0.0  # share of a cell that was done then
+        self._begun = self._newest = 0.0  # Unix times of epochs: what came before was start-up
+        self._first = 0.0  # share of a cell that was done at `_begun`
         self._done: dict[Cell, float] = {}
         self._printed = float("-inf")
 
@@ -33,19 +33,22 @@ class ProgressLines:
         """A line of its own."""
         print(sentence, file=self._stream, flush=True)
 
-    def __call__(self, report: CellReport) -> None:
-        """Take a report, and print it if it is time."""
-        now = self._clock()
-        if not self._done:
-            self._begun = now
-            self._first = report.done
-        self._done[report.cell] = report.done
-        if now - self._printed < EVERY_S and report.epoch + 1 < report.epochs:
-            return
-        self._printed = now
-        self.say(self._line(report, now))
+    def take(self, reports: Sequence[CellReport]) -> None:
+        """Take what has arrived since the last call, in order; of several epochs the newest is printed."""
+        for report in reports:
+            self._note(report)
+            newest = report is reports[-1] and self._clock() - self._printed >= EVERY_S
+            if newest or report.epoch + 1 == report.epochs:
+                self._printed = self._clock()
+                self.say(self._line(report))
 
-    def _line(self, report: CellReport, now: float) -> str:
+    def _note(self, report: CellReport) -> None:
+        if not self._done:
+            self._begun, self._first = report.at, report.done
+        self._newest = max(self._newest, report.at)  # epochs arrive in bursts: when they ended tells the rate
+        self._done[report.cell] = report.done
+
+    def _line(self, report: CellReport) -> str:
         number = self._kept + self._cells.index(report.cell) + 1
         values = report.values
         parts = [
@@ -56,15 +59,15 @@ class ProgressLines:
             if "validation_accuracy" in values
             else "",
             f"{values['faces_per_second']:.0f} pictures/s" if "faces_per_second" in values else "",
-            f"{clock_time(left)} left" if (left := self.left_s(now)) == left else "",
+            f"{clock_time(left)} left" if (left := self.left_s()) == left else "",
         ]
         return " | ".join(part for part in parts if part)
 
-    def left_s(self, now: float) -> float:
+    def left_s(self) -> float:
         """Seconds to the end of all cells, if they go on as fast as so far; NaN while that is unknown."""
         behind = sum(self._done.values()) - self._first
         ahead = len(self._cells) - sum(self._done.values())
-        return (now - self._begun) / behind * ahead if behind > 0 else float("nan")
+        return (self._newest - self._begun) / behind * ahead if behind > 0 else float("nan")
 
 
 def clock_time(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """Reports on their way: from the workers over Ray Train's controller to the process that runs the stage.
 
 The controller lives on the node of that process (Ray pins it there), so a file is all that it takes
-between them: one line a report, read as it grows. What a killed process loses stands in the checkpoints too.
+between them: one line an epoch, read as it grows. A report brings the epochs since the last one. What a
+killed process loses stands in the checkpoints, or is trained and told again.
 """
 
 from collections.abc import Iterator
@@ -13,12 +14,12 @@ from ray.train import Checkpoint, UserCallback
 
 from mien.training.reports import CellReport
 
-REPORT, SYSTEM, NODE = "report", "system", "node"
-"""Keys of what a rank hands to ray.train.report: the line (rank 0), its machine's load and number."""
+REPORTS, SYSTEM, NODE = "reports", "system", "node"
+"""Keys of what a rank hands to ray.train.report: the lines (rank 0), its machine's load and number."""
 
 
 class Relay(UserCallback):
-    """Runs in the controller: appends each report to a file."""
+    """Runs in the controller: appends the epochs of each report to a file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,19 +28,19 @@ class Relay(UserCallback):
         self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Checkpoint | None
     ) -> None:
         """Called once a report, when every rank has made it and its checkpoint is safe."""
-        report = merged(metrics)
+        lines = "".join(f"{report.to_json()}\n" for report in merged(metrics))
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(report.to_json() + "\n")
+            file.write(lines)
 
 
-def merged(metrics: list[dict[str, Any]]) -> CellReport:
-    """Rank 0's report with the load of every machine, the first one's without a prefix."""
-    report = CellReport.from_json(metrics[0][REPORT])
+def merged(metrics: list[dict[str, Any]]) -> list[CellReport]:
+    """Rank 0's epochs, the newest with the load of every machine; the first machine's has no prefix."""
+    *earlier, newest = (CellReport.from_json(line) for line in metrics[0][REPORTS])
     load: dict[str, float] = {}
     for told in metrics:
         prefix = f"node{told[NODE]}/" if told.get(NODE) else ""
         load |= {f"{prefix}{key}": value for key, value in told.get(SYSTEM, {}).items()}
-    return replace(report, system=load)
+    return [*earlier, replace(newest, system=load)]
 
 
 class Tail:

@@ -17,7 +17,7 @@ from torch import nn
 
 from mien.cluster import checkpoints
 from mien.cluster.checkpoints import Checkpoint
-from mien.cluster.relay import NODE, REPORT, SYSTEM
+from mien.cluster.relay import NODE, REPORTS, SYSTEM
 from mien.config import MienError, Params
 from mien.config.train import Cell
 from mien.methods.contract import Method
@@ -25,10 +25,13 @@ from mien.training.cell import train_cell
 from mien.training.kept import MODEL, Curve, keep
 from mien.training.loop import EpochEnd, Options, StateOf
 from mien.training.plan import CELLS
+from mien.training.ranks import sum_over_ranks
 from mien.training.reports import CellReport
 from mien.training.storage import SEAL, Storage
 
 FAILED = "failed.json"
+REPORT_EVERY_S = 1.0
+"""A report costs some tenths of a second, which is more than an epoch of a small training."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,11 @@ def train_cells(config: dict[str, Any]) -> None:
     found = checkpoints.load(group, start["checkpoint"]) if start["checkpoint"] else None
     for cell in (Cell(*fields) for fields in start["cells"]):
         resume = found if found is not None and found.cell == cell else None
+        run = _CellRun(job, params, store, cell, resume)
         try:
-            _CellRun(job, params, store, cell, resume).run()
-        except MienError as error:
-            store.write_json(FAILED, {"cell": cell.name, "sentence": str(error)})
+            run.run()
+        except MienError as error:  # perhaps of this rank alone, so that it cannot report
+            store.write_json(FAILED, {"cell": cell.name, "sentence": str(error), "untold": run.untold})
             raise
 
 
@@ -86,7 +90,8 @@ class _CellRun:
         self._curves: list[Curve] = list(resume.curves) if resume else []
         self._before_s = resume.seconds if resume else 0.0
         self._begun = time.perf_counter()
-        self._checkpointed = time.monotonic()
+        self._checkpointed = self._reported = time.monotonic()
+        self.untold: list[str] = []  # epochs that wait for the next report, equal on every rank
         context = ray.train.get_context()
         self._rank, self._node = context.get_world_rank(), context.get_node_rank()
         self._first_on_node = context.get_local_rank() == 0
@@ -128,20 +133,30 @@ class _CellRun:
         return wrapped
 
     def _after_epoch(self, end: EpochEnd, state_of: StateOf) -> None:
-        """The one place that reports: on every rank, equally often; rank 0 brings the checkpoint."""
+        """The one place that reports: on every rank, equally often; rank 0 brings figures and checkpoint."""
         self._curves += [(end.phase, end.epoch, name, float(value)) for name, value in end.values.items()]
+        self.untold.append(self._report(end).to_json())
+        now = time.monotonic()
+        saves = now - self._checkpointed >= self._params.train.checkpoint_every_s
+        if not self._agreed(saves or end.last or now - self._reported >= REPORT_EVERY_S):
+            return
         told: dict[str, Any] = {SYSTEM: _load(), NODE: self._node} if self._first_on_node else {}
         with ExitStack() as stack:
             checkpoint = None
             if self._rank == 0:
-                told[REPORT] = self._report(end).to_json()
-                due = time.monotonic() - self._checkpointed >= self._params.train.checkpoint_every_s
-                if due:
+                told[REPORTS] = self.untold
+                if saves:
                     held = Checkpoint(self._cell, self._curves, self._seconds(), state_of())
                     folder = stack.enter_context(checkpoints.written(held))
                     checkpoint = ray.train.Checkpoint.from_directory(str(folder))
                     self._checkpointed = time.monotonic()
             ray.train.report(told, checkpoint=checkpoint)
+        self.untold, self._reported = [], time.monotonic()
+
+    def _agreed(self, due: bool) -> bool:
+        """Rank 0's answer on every rank: their clocks differ, and a report waits for all of them."""
+        own = torch.tensor([float(due and self._rank == 0)], device=ray.train.torch.get_device())
+        return bool(sum_over_ranks(own))
 
     def _report(self, end: EpochEnd) -> CellReport:
         epochs = self._job.epochs

@@ -1,5 +1,6 @@
 """Follows a training: reports in, MLflow runs out. A server that is away delays figures, never training."""
 
+import contextlib
 import logging
 import queue
 import threading
@@ -103,15 +104,19 @@ class Tracker:
         self._attempt(self._runs.parent)
         retry_at = 0.0
         while not self._closing.is_set():
-            try:
-                report = self._arriving.get(timeout=RETRY_S)
-            except queue.Empty:
-                report = None
-            if report is not None:
-                self._waiting.append(report)
+            self._wait()
             if self._waiting and (not self._away or time.monotonic() >= retry_at):
                 self._attempt(self._send)
                 retry_at = time.monotonic() + RETRY_S
+        self._take()
+
+    def _wait(self) -> None:
+        """Until a report arrives, for a while; what came with it is taken too, and goes in one call."""
+        with contextlib.suppress(queue.Empty):
+            self._take(self._arriving.get(timeout=RETRY_S))
+
+    def _take(self, first: CellReport | None = None) -> None:
+        self._waiting += [first] if first is not None else []
         while not self._arriving.empty():
             late = self._arriving.get()
             self._waiting += [late] if late is not None else []

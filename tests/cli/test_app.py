@@ -60,6 +60,13 @@ def test_preset_writes_params_and_keeps_changes_of_ones_own(checkout: Path) -> N
     assert (checkout / "params.yaml.before").read_text() == "mine: 1\n"
 
 
+def test_preset_paper_names_what_it_leaves_out(checkout: Path) -> None:
+    done = mien("preset", "paper", cwd=checkout)
+    assert done.returncode == 0
+    assert "rafd: data/raw/rafd is missing or empty; ask Radboud University: https://rafd.nl" in done.stdout
+    assert "    resnet18-rafd, resnet18-people-rafd, hsnet-rafd" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

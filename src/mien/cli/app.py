@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,23 +62,27 @@ def doctor(
 
 @app.command()
 def preset(name: Annotated[str, typer.Argument(help="demo, study, paper or ci.")]) -> None:
-    """Write params.yaml from a preset. Example: `mien preset study`"""
-    root = _root()
-    known = sorted(path.stem for path in (root / "presets").glob("*.yaml"))
-    if name not in known:
-        raise MienError(f"{name} is not a preset; there are {', '.join(known)}.")
-    from mien.config import load_params
+    """Write params.yaml from a preset, without what needs a corpus that is not there.
 
-    source, target = root / "presets" / f"{name}.yaml", root / "params.yaml"
-    if target.is_file() and target.read_bytes() not in {
-        p.read_bytes() for p in (root / "presets").glob("*.yaml")
-    }:
-        kept = root / "params.yaml.before"
-        shutil.copyfile(target, kept)
-        print(f"params.yaml had changes of your own: they are in {kept.name}", file=sys.stderr)
-    shutil.copyfile(source, target)
-    params = load_params(target)
+    Example: `mien preset study`
+    """
+    from mien.cli.presets import write_preset
+    from mien.config import load_params
+    from mien.corpora.catalogue import CATALOGUE
+
+    root = _root()
+    params, absent, saved = write_preset(root, name)
+    if saved is not None:
+        print(f"params.yaml had changes of your own: they are in {saved.name}", file=sys.stderr)
     print(f"params.yaml is now {name}: {len(params.corpora)} corpora, {len(params.experiments)} experiments")
+    if absent:
+        print("left out, because their corpus is not there (mien corpora add NAME PATH, then this again):")
+    everything = load_params(root / "presets" / f"{name}.yaml").corpora if absent else {}
+    for corpus, experiments in absent.items():
+        config = everything[corpus]
+        whom = f"; ask {CATALOGUE[config.kind].ask}" if config.kind in CATALOGUE else ""
+        print(f"  {corpus}: {config.source} is missing or empty{whom}")
+        print(f"    {', '.join(experiments) or 'no experiment needs it'}")
 
 
 corpora_app = typer.Typer(rich_markup_mode="markdown")

@@ -58,7 +58,7 @@ def _holds_something(source: Path) -> bool:
 
 
 def _without(text: str, corpora: Collection[str]) -> str:
-    """A preset's text without some corpora and what needs them; its comments stay."""
+    """A preset's text without some corpora and what needs them; comments at what stays, stay."""
     from ruamel.yaml import YAML
 
     reader = YAML()

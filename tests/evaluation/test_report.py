@@ -36,9 +36,9 @@ def evaluate(root, name, settings):
     )
 
 
-def with_photographs(root, gated):
+def with_photographs(root, gated, allow_push=False):
     corpora = tree.params().model_dump()["corpora"]
-    corpora["mine"] |= {"source": str(root / "photographs"), "gated": gated}
+    corpora["mine"] |= {"source": str(root / "photographs"), "gated": gated, "allow_push": allow_push}
     return corpora
 
 
@@ -146,14 +146,21 @@ def test_pictures_of_a_gated_corpus_are_nowhere(made):
 
 
 @pytest.mark.parametrize(
-    ("gated", "wanted", "seen"), [(True, True, False), (False, False, False), (False, True, True)]
+    ("gated", "allowed", "wanted", "seen"),
+    [
+        (True, False, True, False),
+        (True, True, True, True),
+        (True, True, False, False),
+        (False, False, False, False),
+        (False, False, True, True),
+    ],
 )
-def test_photographs_are_shown_only_when_asked_for_and_not_gated(made, gated, wanted, seen):
+def test_photographs_are_shown_only_when_asked_for_and_allowed(made, gated, allowed, wanted, seen):
     settings = tree.params(
-        corpora=with_photographs(made, gated),
+        corpora=with_photographs(made, gated, allowed),
         report={"people_on_sheet": 2, "faces_with_landmarks": 2, "show_photographs": wanted},
     )
-    page = (build(made, settings, f"shown-{gated}-{wanted}") / "index.html").read_text()
+    page = (build(made, settings, f"shown-{gated}-{allowed}-{wanted}") / "index.html").read_text()
     assert any(magenta(data) for data in pictures(page)) is seen
 
 

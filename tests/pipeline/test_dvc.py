@@ -101,3 +101,13 @@ def test_paths_stand_only_in_dvc_yaml() -> None:
             ):
                 guilty.append(f"{file.relative_to(ROOT)}:{node.lineno} {node.value}")
     assert guilty == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_output_goes_to_a_remote_by_itself(stage: str) -> None:
+    """What was made from a gated corpus must not leave by `dvc push`: `mien push` knows which that is."""
+    outs = body(stage)["outs"]
+    assert outs
+    for out in outs:
+        assert isinstance(out, dict)
+        assert [settings["push"] for settings in out.values()] == [False]

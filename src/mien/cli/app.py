@@ -197,6 +197,26 @@ def report() -> None:
 
 
 @app.command()
+def push(
+    what: Annotated[
+        list[str] | None, typer.Argument(help="Corpora, experiments or stages; none: all.")
+    ] = None,
+    remote: Annotated[str | None, typer.Option(help="A DVC remote; else the default one.")] = None,
+) -> None:
+    """Send stage outputs to a DVC remote; what was made from a gated corpus stays here.
+
+    `dvc push` sends none: dvc.yaml marks them all. `corpora.NAME.allow_push` lets a gated corpus go.
+    Example: `mien push rendered`
+    """
+    from mien.cli.push import push as send
+
+    sent, kept, files = send(_root(), what or [], remote)
+    print(f"{len(sent)} outputs are at the remote, {files} files of them new")
+    for path, corpora in kept.items():
+        print(f"kept here: {path} (made from {', '.join(corpora)}, which is gated)")
+
+
+@app.command()
 def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     """Open the MLflow UI over this checkout's runs, on loopback. Example: `mien ui --port 5001`"""
     from mien.tracking.server import ARTIFACTS, tracking_uri

@@ -51,6 +51,7 @@ class FolderCorpus(Section):
     subject_csv: str | None = None  # relative to source, with columns `file` and `subject`
     subject_regex: str | None = None  # its group 1, searched in the file's name
     gated: bool = False
+    allow_push: bool = False  # of a gated corpus: its owner's terms let pictures leave this machine
 
 
 class OfficialCorpus(Section):
@@ -60,7 +61,8 @@ class OfficialCorpus(Section):
         False  # they are inside a file of the archive and kept beside the manifest
     )
     source: str  # the unpacked archive; `~` is not expanded, so that DVC sees the same
-    gated: Literal[True] = True  # by the owner's terms: no picture is shown, none is pushed
+    gated: Literal[True] = True  # by the owner's terms: no picture is shown, none is pushed ...
+    allow_push: bool = False  # ... unless they let pictures leave this machine
     expressions: list[Canonical] = Field(list(EXPRESSIONS), min_length=1)  # others become unlabelled rows
 
 
@@ -210,3 +212,8 @@ Official = (
     | MultiPieCorpus
 )
 CorpusConfig = Annotated[RenderedCorpus | FolderCorpus | Official, Field(discriminator="kind")]
+
+
+def withheld(corpus: CorpusConfig) -> bool:
+    """Whether pictures of a corpus, and what was made from them, must stay on this machine."""
+    return corpus.gated and not (isinstance(corpus, FolderCorpus | OfficialCorpus) and corpus.allow_push)

@@ -19,4 +19,4 @@ class Report(Section):
 
     people_on_sheet: int = Field(6, ge=1)
     faces_with_landmarks: int = Field(12, ge=1)
-    show_photographs: bool = False  # of `folder` corpora that are not gated; a gated corpus is never shown
+    show_photographs: bool = False  # of corpora that are not rendered and whose terms allow it

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mien.config import Params
-from mien.config.corpora import CorpusConfig, FolderCorpus
+from mien.config.corpora import CorpusConfig, RenderedCorpus, withheld
 from mien.corpora import MANIFEST_FILE, picture_root
 from mien.evaluation.rows import percent
 from mien.evaluation.sheets import Example, MarkedFace, Sheet, contact_sheet, example, marked_faces
@@ -79,10 +79,10 @@ def read_facts(params: Params, data: Path, indexes: Mapping[str, Index]) -> list
 
 
 def hidden_because(config: CorpusConfig, show_photographs: bool) -> str | None:
-    """Why the pictures of a corpus stay out of the page, or None. A gated corpus is never shown."""
-    if config.gated:
+    """Why the pictures of a corpus stay out of the page, or None. Its owner's terms decide first."""
+    if withheld(config):
         return "This corpus is gated by its owner's terms, so none of its pictures is shown."
-    if isinstance(config, FolderCorpus) and not show_photographs:
+    if not isinstance(config, RenderedCorpus) and not show_photographs:
         return "Photographs are left out of the page unless report.show_photographs is true."
     return None
 

@@ -9,12 +9,11 @@ import re
 from mien.config.corpora import RafDbCorpus
 from mien.corpora.official import Listing, Tree
 from mien.corpora.rows import Row
-from mien.manifest.expressions import ANGER, DISGUST, FEAR, HAPPY, NEUTRAL, SAD, SURPRISE
+from mien.manifest.expressions import RAF_DB as CODES
 
 LABELS = "EmoLabel/list_patition_label.txt"  # the owner's spelling
 MARKERS = (LABELS,)
 LAYOUT = "EmoLabel/list_patition_label.txt and Image/aligned/*_aligned.jpg (or Image/original/*.jpg)"
-CODES = {"1": SURPRISE, "2": FEAR, "3": DISGUST, "4": HAPPY, "5": SAD, "6": ANGER, "7": NEUTRAL}
 TRAIN = (1290, 281, 717, 4772, 1982, 705, 2524)  # in the order of CODES
 TEST = (329, 74, 160, 1185, 478, 162, 680)
 NAME = re.compile(r"(train|test)_\d+\.jpg")

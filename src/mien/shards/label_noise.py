@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mien.config import MienError
 from mien.config.train import LabelNoise
-from mien.corpora.raf_db import CODES
 from mien.manifest.expressions import EXPRESSIONS
+from mien.manifest.expressions import RAF_DB as CODES
 from mien.shards.index import Index
 from mien.shards.order import Rows
 

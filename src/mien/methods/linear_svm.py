@@ -1,7 +1,8 @@
-"""A linear SVM on raw pixels or raw landmarks: how far a corpus is solved without any learnt feature.
+"""A linear SVM on pixels, landmarks or edge histograms: how far a corpus is solved without a learnt feature.
 
 Cortes and Vapnik, *Support-vector networks*, Machine Learning 1995; one against the rest, by liblinear
-(scikit-learn's LinearSVC). Features are standardised on the training part.
+(scikit-learn's LinearSVC). Pixels and landmarks are standardised on the training part; the histograms
+(HOG, Dalal and Triggs, CVPR 2005) come normalised block by block.
 
 Its "probabilities" are a softmax over decision values: they sort classes as the SVM does, uncalibrated.
 """
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from mien.config import MienError, Section
 from mien.methods.contract import Method, Phase
+from mien.parts.hog import BLOCK, hog, hog_size
 from mien.parts.pictures import resize
 from mien.shards.batch import Batch
 
@@ -27,8 +29,10 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 class LinearSVMConfig(Section):
     """Settings of `methods.linear_svm`."""
 
-    features: Literal["pixels", "landmarks"] = "pixels"
-    input_px: int = Field(32, ge=4)  # pixels: the grey square they are read from
+    features: Literal["pixels", "landmarks", "hog"] = "pixels"
+    input_px: int = Field(32, ge=4)  # pixels, hog: the grey square they are read from
+    window: float = Field(1.0, gt=0.2, le=1)  # of which share of the crop's side
+    cell_px: int = Field(8, ge=1)  # hog: side of a cell
     C: float = Field(0.01, gt=0)  # the smaller, the smoother
     max_iterations: int = Field(5000, ge=1)
 
@@ -47,10 +51,10 @@ def eye_aligned(points: Tensor) -> Tensor:
     return torch.cat([x * cos + y * sin, y * cos - x * sin], dim=1)
 
 
-def grey_pixels(faces: Tensor, side_px: int) -> Tensor:
-    """Grey, small and flat: faces (N, 3, H, W) uint8 -> (N, side_px ** 2) in 0..1."""
+def grey_pixels(faces: Tensor, side_px: int, window: float = 1.0) -> Tensor:
+    """Grey and small: faces (N, 3, H, W) uint8 -> (N, side_px, side_px) in 0..1."""
     luma = torch.tensor(LUMA, device=faces.device)[None, :, None, None]
-    return (resize(faces, side_px) * luma).sum(dim=1).flatten(1) / 255
+    return (resize(faces, side_px, window) * luma).sum(dim=1) / 255
 
 
 class LinearSVM(Method):
@@ -65,10 +69,16 @@ class LinearSVM(Method):
     bias: Tensor  # (C,)
 
     def __init__(self, config: LinearSVMConfig, classes: Sequence[str]) -> None:
+        if config.features == "hog" and config.input_px < BLOCK * config.cell_px:
+            raise MienError(
+                f"methods.linear_svm.input_px: {config.input_px} holds no block of {BLOCK} x {BLOCK} cells "
+                f"of {config.cell_px} px; make it at least {BLOCK * config.cell_px}."
+            )
         super().__init__(config, classes)
         self.input_px = config.input_px
         self.needs = frozenset({"label", "points" if config.features == "landmarks" else "faces"})
-        size = 136 if config.features == "landmarks" else config.input_px**2
+        sizes = {"landmarks": 136, "pixels": config.input_px**2}
+        size = sizes.get(config.features) or hog_size(config.input_px, config.cell_px)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("spread", torch.ones(size))
         self.register_buffer("weight", torch.zeros(len(classes), size))
@@ -89,6 +99,8 @@ class LinearSVM(Method):
                 f"linear_svm: no training face shows {self.classes[lacking[0]]}; make fewer folds."
             )
         mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+        if self.config.features == "hog":
+            mean, spread = np.zeros_like(mean), np.ones_like(spread)
         c = self.config
         solver = LinearSVC(C=c.C, dual="auto", random_state=0, max_iter=c.max_iterations)
         solver.fit((features - mean) / spread, label)
@@ -109,8 +121,10 @@ class LinearSVM(Method):
         return {"features": self.config.features}
 
     def _features(self, batch: Batch) -> Tensor:
-        if self.config.features == "pixels":
-            return grey_pixels(batch.faces, self.config.input_px)
+        c = self.config
+        if c.features != "landmarks":
+            grey = grey_pixels(batch.faces, c.input_px, c.window)
+            return hog(grey, c.cell_px) if c.features == "hog" else grey.flatten(1)
         if batch.points is None:
             raise MienError(
                 "linear_svm: features: landmarks needs 68 points a face, and this corpus has none."

@@ -87,6 +87,8 @@ def test_a_version_says_where_it_comes_from_and_holds_no_pickle(
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pth"))]
     parent = json.loads((root / "runs" / RUN).read_text())["mlflow"]["parent_run_id"]
     assert "test/mean_accuracy" in client.get_run(parent).data.metrics
+    drawn = {Path(file.path).name for file in client.list_artifacts(parent, "figures")}
+    assert drawn == {"confusion.png", "loss.png", "validation.png"}
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -58,6 +58,20 @@ class RatioCurve:
     low: Sequence[float]
     high: Sequence[float]
     bold: bool
+
+
+def of_experiment(name: str, scores: Mapping[str, Any], curves: Curves) -> dict[str, bytes]:
+    """An experiment's confusion matrix, out of its scores.json, and the learning curves that it has.
+
+    By kind: `confusion`, `loss`, `validation`.
+    """
+    counts = np.array(scores["confusion"])
+    drawn = {"confusion": confusion(counts, scores["classes"], f"{name}: % of each actual class")}
+    if curves.losses:
+        drawn["loss"] = losses(curves, name)
+    if curves.shares:
+        drawn["validation"] = shares(curves, name)
+    return drawn
 
 
 def confusion(counts: Counts, classes: Sequence[str], title: str) -> bytes:

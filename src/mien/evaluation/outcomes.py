@@ -105,14 +105,14 @@ def _outcome(name: str, entry: Experiment, results: Path, run: Path, index: Inde
         entry=entry,
         scores=scores,
         run=read_json(run / RUN),
-        curves=_curves(points),
+        curves=curves_of(points),
         points=points,
         parameters=learnt_numbers(run / CELLS),
         tallies=intervals.tally(predictions, person_of(index), len(scores["classes"])),
     )
 
 
-def _curves(points: Sequence[Mapping[str, Any]]) -> Curves:
+def curves_of(points: Sequence[Mapping[str, Any]]) -> Curves:
     """Epochs counted over all phases; names with `loss` apart from those that are shares of 1.
 
     A method that is solved at once has no curves: one point is no line.

@@ -198,13 +198,8 @@ def _draw(shown: Shown) -> dict[str, bytes]:
     for corpus, trial, own in trials_of(shown.one_class.outcomes if shown.one_class else ()):
         drawn[picture_name(corpus, trial)] = draw_ratio(own, trial)
     for outcome in track(shown.outcomes, "figures", console=Console(stderr=True)):
-        counts = np.array(outcome.scores["confusion"])
-        title = f"{outcome.name}: % of each actual class"
-        drawn[f"confusion-{outcome.name}"] = figures.confusion(counts, outcome.scores["classes"], title)
-        if outcome.curves.losses:
-            drawn[f"loss-{outcome.name}"] = figures.losses(outcome.curves, outcome.name)
-        if outcome.curves.shares:
-            drawn[f"validation-{outcome.name}"] = figures.shares(outcome.curves, outcome.name)
+        made = figures.of_experiment(outcome.name, outcome.scores, outcome.curves)
+        drawn |= {f"{kind}-{outcome.name}": picture for kind, picture in made.items()}
     return drawn
 
 

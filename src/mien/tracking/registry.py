@@ -19,6 +19,7 @@ from mien.config.train import Cell
 from mien.evaluation.predictions import VALIDATION, read_predictions
 from mien.evaluation.results import METRICS, SCORES
 from mien.tracking.card import CardFacts, card
+from mien.tracking.drawings import drawings
 from mien.tracking.experiment import figures_of
 from mien.tracking.identity import code_tags
 from mien.tracking.metric_log import MetricLog, Point
@@ -27,7 +28,7 @@ from mien.tracking.server import UNREACHABLE, connect, shown
 from mien.training.kept import PREDICTIONS, RUN
 from mien.training.storage import sha256
 
-_RESULTS = "results"
+_RESULTS, _FIGURES = "results", "figures"
 _WEIGHTS_SHA = "weights_sha256"
 
 
@@ -51,11 +52,11 @@ def register(experiment: str, run_dir: Path, results_dir: Path, params: Params, 
     figures sent to MLflow and registers none. MienError: a file of the run is
     missing or altered, or the server cannot be reached.
     """
-    run = _read(run_dir / RUN)
+    run, entry = _read(run_dir / RUN), params.experiments[experiment]
     client = connect(root)
     try:
         if run["scores"]:  # there is no single model to choose: each knows one normal class
-            _log_results(client, run, results_dir)
+            _log_results(client, run, results_dir, drawings(entry, run, run_dir, results_dir))
             return {"model": None, "reason": "a one-class experiment has no model that names expressions"}
         chosen = choose(run, run_dir)
         return _register(client, f"mien-{experiment}", run, chosen, results_dir, params, root)
@@ -134,7 +135,8 @@ def _register(
     if found:
         made = max(found, key=lambda v: int(v.version))
     else:
-        _log_results(client, run, results)
+        drawn = drawings(params.experiments[run["experiment"]], run, chosen.folder.parents[1], results)
+        _log_results(client, run, results, drawn)
         made = _new_version(client, name, run, chosen, results, params, root)
     return {
         "model": name,
@@ -218,8 +220,10 @@ def _card_facts(
     )
 
 
-def _log_results(client: MlflowClient, run: Mapping[str, Any], results: Path) -> None:
-    """The test figures, with their bounds, and the files of `evaluate` on the experiment's run."""
+def _log_results(
+    client: MlflowClient, run: Mapping[str, Any], results: Path, drawn: Mapping[str, bytes]
+) -> None:
+    """The test figures, with their bounds, the files of `evaluate`, and drawings, on the experiment's run."""
     parent = run["mlflow"]["parent_run_id"]
     if parent is None:
         return
@@ -232,6 +236,10 @@ def _log_results(client: MlflowClient, run: Mapping[str, Any], results: Path) ->
     ]
     MetricLog(client).send(points + _cell_points(run, results))
     client.log_artifacts(parent, str(results), _RESULTS)
+    with tempfile.TemporaryDirectory(prefix="mien-register-") as scratch:
+        for name, picture in drawn.items():
+            (Path(scratch) / f"{name}.png").write_bytes(picture)
+        client.log_artifacts(parent, scratch, _FIGURES)
 
 
 def _cell_points(run: Mapping[str, Any], results: Path) -> list[Point]:

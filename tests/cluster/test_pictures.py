@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 
 from mien.cluster.align import align_corpus, refuse_rejects
 from mien.cluster.landmarks import decode_crop, place_landmarks
-from mien.cluster.pictures import blocks_of, map_blocks
+from mien.cluster.pictures import CONSUMER, blocks_of, map_blocks
 from mien.cluster.session import connect
 from mien.config import MienError, Params
 from mien.config.train import Cluster
@@ -90,6 +91,8 @@ def test_time_runs_out(ray, tmp_path):
     settings = {"marks": str(tmp_path / "marks"), "sleeps_s": 30.0}
     with pytest.raises(MienError, match=r"cluster.stage_timeout_s is 8"):
         map_blocks("slow", blocks_of(numbers(4), 4), Doubling, settings, SCHEMA, tmp_path / "out", cluster, 4)
+    running = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in running if name == CONSUMER or name.startswith("StreamingExecutor")]
 
 
 def corpus(root: Path) -> Path:

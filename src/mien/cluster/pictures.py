@@ -33,6 +33,7 @@ ACTOR_CPUS = (
     0.5  # two actors of one whole CPU each on two CPUs would leave none for Ray Data itself, and hang
 )
 SCRATCH = "parts"
+CONSUMER, STOP_S = "mien-blocks", 10.0
 _PART, _TOTAL = (
     "__part",
     "__total",
@@ -98,22 +99,24 @@ def _map(
     results: queue.Queue[tuple[int, pa.Table] | Exception | None] = queue.Queue(maxsize=4)
     ended = threading.Event()
 
+    def give(result: tuple[int, pa.Table] | Exception | None) -> bool:
+        while not ended.is_set():
+            with contextlib.suppress(queue.Full):
+                results.put(result, timeout=0.5)
+                return True
+        return False
+
     def consume() -> None:
         try:
             for result in _dataset(blocks, wanted, worker, settings):
-                while not ended.is_set():
-                    try:
-                        results.put(result, timeout=0.5)
-                        break
-                    except queue.Full:
-                        continue
-                if ended.is_set():
+                if not give(result):
                     return
-            results.put(None)
+            give(None)
         except Exception as error:  # noqa: BLE001 - handed to the main thread, which raises it
-            results.put(error)
+            give(error)
 
-    threading.Thread(target=consume, daemon=True).start()
+    consumer = threading.Thread(target=consume, name=CONSUMER, daemon=True)
+    consumer.start()
     until = monotonic() + cluster.stage_timeout_s
     try:
         while True:
@@ -131,6 +134,22 @@ def _map(
             yield result
     finally:
         ended.set()
+        _stop(consumer)
+
+
+def _stop(consumer: threading.Thread) -> None:
+    """End Ray Data's thread and the one that reads from it, which would fail in a call once Ray is gone.
+
+    Its executor is a thread, found among this process's: while no block is ready, no Dataset gives it out.
+    """
+    until = monotonic() + STOP_S
+    while consumer.is_alive() and monotonic() < until:
+        from ray.data._internal.execution.streaming_executor import StreamingExecutor
+
+        for thread in threading.enumerate():
+            if isinstance(thread, StreamingExecutor):
+                thread.shutdown(force=True)
+        consumer.join(timeout=0.5)
 
 
 def _dataset(

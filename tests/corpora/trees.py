@@ -14,7 +14,7 @@ from mien.config import MienError
 from mien.config.corpora import OfficialCorpus
 from mien.corpora import make_corpus, picture_root
 from mien.manifest.pictures import decode, read_bytes
-from mien.manifest.tables import MANIFEST, read_table
+from mien.manifest.tables import MANIFEST, is_gated, read_table
 
 Damage = tuple[Callable[[Path], Any], str | dict[str, str]]
 """What is done to a tree, and the error, or the rejects by path."""
@@ -67,6 +67,7 @@ def read(kind: type[OfficialCorpus], root: Path, **settings: Any) -> list[dict[s
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert not seen or seen[-1][0] == seen[-1][1]
     rows = read_table(into / "manifest.parquet", MANIFEST).to_pylist()
+    assert is_gated(into / "manifest.parquet")
     assert [row["key"] for row in rows] == sorted({row["key"] for row in rows})
     for row in rows:
         assert row.pop("corpus") == "mini"

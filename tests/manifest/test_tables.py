@@ -3,7 +3,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mien.config import MienError
-from mien.manifest.tables import ALIGNED, MANIFEST, read_table, whole, write_table
+from mien.manifest.tables import ALIGNED, MANIFEST, is_gated, read_table, whole, write_table
 
 ROWS = [
     {"key": "a", "path": "a.jpg", "corpus": "c"},
@@ -37,6 +37,13 @@ def test_equal_rows_give_equal_bytes(tmp_path):
     write_table(table(), tmp_path / "a.parquet", MANIFEST)
     write_table(table(), tmp_path / "b.parquet", MANIFEST)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_a_table_of_a_gated_corpus_says_so(tmp_path):
+    write_table(table(), tmp_path / "open", MANIFEST)
+    write_table(table(), tmp_path / "gated", MANIFEST, gated=True)
+    assert (is_gated(tmp_path / "open"), is_gated(tmp_path / "gated")) == (False, True)
+    assert read_table(tmp_path / "gated", MANIFEST).to_pylist() == table().to_pylist()
 
 
 def test_parts_are_read_in_name_order(tmp_path):

@@ -10,6 +10,7 @@ import webdataset as wds
 
 from mien.config import MienError
 from mien.config.shard import Shard
+from mien.manifest.tables import MANIFEST, read_table, write_table
 from mien.shards import writer
 from mien.shards.index import Index, read_index
 from mien.shards.writer import write_shards
@@ -97,6 +98,13 @@ def test_the_json_holds_what_is_known(index):
         "attributes": {"intensity": 0.5, "condition": "lab"}, "gated": False, "points": None,
     }  # fmt: skip
     np.testing.assert_allclose(known["points"], index.points[0], atol=5e-4)  # rounded to 0.001 px
+
+
+def test_each_sample_of_a_gated_corpus_says_so(tmp_path):
+    paths = people(4).write(tmp_path / "in")
+    write_table(read_table(paths["manifest"], MANIFEST), paths["manifest"], MANIFEST, gated=True)
+    index = write_shards("painted", **paths, into=tmp_path / "out", params=SMALL)
+    assert all(json.loads(data)["gated"] for member, data in members(index) if member.name.endswith(".json"))
 
 
 def test_counts_add_up_to_the_manifest(tmp_path):

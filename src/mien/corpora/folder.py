@@ -41,7 +41,9 @@ def read_folder(name: str, config: FolderCorpus, into: Path, progress: Callable[
     reject_copies(rows)
     rows.sort(key=lambda row: str(row["key"]))
     tell(name, rows)
-    write_table(pa.Table.from_pylist(rows, schema=MANIFEST), into / "manifest.parquet", MANIFEST)
+    write_table(
+        pa.Table.from_pylist(rows, schema=MANIFEST), into / "manifest.parquet", MANIFEST, config.gated
+    )
 
 
 def _find(name: str, root: Path, classes: dict[str, str]) -> list[str]:

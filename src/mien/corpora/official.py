@@ -148,7 +148,7 @@ def read_official(
     columns = {column.name: [row.get(column.name) for row in rows] for column in MANIFEST}
     _compare(name, rows, kind.official(config), into)
     tell(name, rows)
-    write_table(pa.table(columns, schema=MANIFEST), into / "manifest.parquet", MANIFEST)
+    write_table(pa.table(columns, schema=MANIFEST), into / "manifest.parquet", MANIFEST, gated=True)
 
 
 def _open(name: str, source: Path, kind: Adapter) -> Tree:

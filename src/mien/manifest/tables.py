@@ -14,6 +14,7 @@ from mien.config.errors import MienError
 KEY = r"[a-z0-9_-]+"
 """What a key may be made of: a WebDataset reader splits names at the first dot."""
 
+_GATED = "mien.gated"
 _POINTS_68 = pa.list_(pa.float32(), 136)
 
 MANIFEST = pa.schema(
@@ -84,12 +85,23 @@ def whole(path: Path) -> Iterator[Path]:
         scratch.unlink(missing_ok=True)
 
 
-def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
-    """Write a table as Parquet under its schema; byte-identical for equal rows."""
+def write_table(table: pa.Table, path: Path, schema: pa.Schema, gated: bool = False) -> None:
+    """Write a table as Parquet under its schema; byte-identical for equal rows.
+
+    gated: the corpus's owner limits what may be done with its pictures; the file says so (`is_gated`).
+    """
     with whole(path) as scratch:
         # Arrow 25 cannot read a null among lists of a fixed length (apache/arrow issue 35692): without its
         # own schema they come back as lists of any length, and read_table gives them their length again
-        pq.write_table(table.cast(schema), scratch, compression="zstd", store_schema=False)
+        with pq.ParquetWriter(scratch, schema, compression="zstd", store_schema=False) as writer:
+            writer.write_table(table.cast(schema))
+            if gated:
+                writer.add_key_value_metadata({_GATED: "true"})
+
+
+def is_gated(path: Path) -> bool:
+    """Whether a table that `write_table` wrote is of a gated corpus."""
+    return _GATED.encode() in (pq.read_metadata(path).metadata or {})
 
 
 def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) -> pa.Table:

@@ -21,7 +21,7 @@ from rich.progress import track
 from mien.config import MienError
 from mien.config.shard import Shard
 from mien.manifest.pictures import Reject, decode
-from mien.manifest.tables import read_table, whole, write_table
+from mien.manifest.tables import is_gated, read_table, whole, write_table
 from mien.shards.duplicates import hashes, near_duplicates, refuse_leaks, thumbnail
 from mien.shards.folds import grouped, make_folds
 from mien.shards.gather import Gathered, crops, gather
@@ -54,7 +54,6 @@ def write_shards(
     landmarks: Path,
     into: Path,
     params: Shard,
-    gated: bool = False,
     writers: int | None = None,
 ) -> Index:
     """Write `into/NAME-000000.tar`, ..., index.parquet and counts.json; memory does not grow with the corpus.
@@ -63,7 +62,7 @@ def write_shards(
     finished are kept if their content is still right. MienError: inputs do not fit together, too many
     rejects, or a leak between folds (duplicates.refuse_leaks).
     """
-    gathered = gather(manifest, aligned, landmarks)
+    gathered, gated = gather(manifest, aligned, landmarks), is_gated(manifest)
     _refuse_rejects(gathered, params.max_reject_share)
     into.mkdir(parents=True, exist_ok=True)
     tasks = list(_tasks(name, into, len(gathered.places), params.samples_per_shard))

@@ -1,22 +1,24 @@
-"""Stage `shard`: aligned faces -> tar shards, and the index that every later stage counts by."""
+"""Stage `shard`: aligned faces -> tar shards, the index that later stages count by, Croissant metadata."""
 
 from pathlib import Path
 
 from mien.config import load_params, run_stage
+from mien.manifest.tables import is_gated
+from mien.shards.croissant import write_croissant
 from mien.shards.writer import write_shards
 
 
 def main(name: str, corpus: str, aligned: str, landmarks: str, shards: str) -> None:
-    params = load_params()
-    write_shards(
+    params, manifest = load_params(), Path(corpus) / "manifest.parquet"
+    index = write_shards(
         name,
-        manifest=Path(corpus) / "manifest.parquet",
+        manifest=manifest,
         aligned=Path(aligned),
         landmarks=Path(landmarks) / "points.parquet",
         into=Path(shards),
         params=params.shard,
-        gated=params.corpora[name].gated,
     )
+    write_croissant(index, params.corpora[name].kind, is_gated(manifest))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from mien.config import Params
 from mien.config.corpora import CorpusConfig, RenderedCorpus, withheld
 from mien.corpora import MANIFEST_FILE, picture_root
+from mien.evaluation.corpus_card import corpus_card
 from mien.evaluation.rows import percent
 from mien.evaluation.sheets import Example, MarkedFace, Sheet, contact_sheet, example, marked_faces
 from mien.manifest.tables import ALIGNED, LANDMARKS, MANIFEST, read_table
@@ -43,6 +44,7 @@ class CorpusFacts:
     name: str
     kind: str
     config: CorpusConfig
+    card: Sequence[tuple[str, str]]  # term, text
     index: Index
     pictures: Mapping[str, int]  # of each class in the manifest
     faces: Mapping[str, Sequence[int]]  # of each class: usable faces by fold
@@ -100,6 +102,7 @@ def _facts(name: str, params: Params, layout: Layout, index: Index) -> CorpusFac
         name=name,
         kind=config.kind,
         config=config,
+        card=corpus_card(config, layout.corpus),
         index=index,
         pictures=_count(manifest, index.classes),
         faces=_faces(index),

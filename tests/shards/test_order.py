@@ -101,3 +101,25 @@ def test_faces_without_a_class_stand_in_no_balanced_batch_and_classes_must_share
     assert 2 not in order.balanced(label, 4, 0, 0)
     with pytest.raises(MienError, match="cannot be shared by 2 classes"):
         order.balanced(label, 5, 0, 0)
+
+
+def test_batches_by_people_hold_every_class_of_a_few_people():
+    label, subject = np.tile(np.arange(3), 40), np.repeat(np.arange(10), 12)
+    batches = order.balanced_by_people(label, subject, 6, 0, 0).reshape(-1, 6)
+    assert len(batches) == 20
+    for batch in batches:
+        assert np.bincount(label[batch]).tolist() == [2, 2, 2]
+        assert len(set(zip(label[batch].tolist(), subject[batch].tolist(), strict=True))) in (3, 6)
+        assert len(set(subject[batch].tolist())) <= 2
+    assert np.bincount(subject[batches.ravel()]).tolist() == [12] * 10  # all people equally often
+    assert tuple(batches.ravel()) == tuple(order.balanced_by_people(label, subject, 6, 0, 0))
+    assert tuple(batches.ravel()) != tuple(order.balanced_by_people(label, subject, 6, 0, 1))
+
+
+def test_another_persons_face_stands_in_for_one_that_somebody_lacks_and_nobody_known_is_refused():
+    label, subject = np.array([0, 1, 0, 0, -1]), np.array([5, 5, 6, -1, 6])
+    batch = order.balanced_by_people(label, subject, 4, 0, 0)
+    assert np.bincount(label[batch]).tolist() == [2, 2]
+    assert set(batch[label[batch] == 1].tolist()) == {1}
+    with pytest.raises(MienError, match="0 people are known"):
+        order.balanced_by_people(label, np.full(5, -1), 4, 0, 0)

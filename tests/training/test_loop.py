@@ -184,3 +184,21 @@ def refused() -> str:
     with pytest.raises(MienError) as error:
         fit(tiny.build("resnet18", batch_size=7), tiny.readers(), Options())
     return str(error.value)
+
+
+def test_a_run_that_stands_still_goes_on_from_its_most_accurate_epoch(monkeypatch) -> None:
+    due = iter([False, False, True, False])
+    monkeypatch.setattr("mien.parts.schedule.HalveAndReload.step", lambda plan, values: next(due))
+    seen, accuracy = [], []
+
+    def note(end: EpochEnd, state) -> None:
+        seen.append({name: value.clone() for name, value in state()["model"].items()})
+        accuracy.append(end.values["validation_accuracy"])
+
+    method = tiny.build("center", epochs=4)
+    fit(method, tiny.readers(), Options(seed=3), after_epoch=note)
+    best = max(range(3), key=lambda epoch: (accuracy[epoch], -epoch))  # the first of equals
+    assert tiny.same_state(seen[2], seen[best])
+    assert not tiny.same_state(seen[3], seen[2])
+    last = max(range(4), key=lambda epoch: (accuracy[epoch], -epoch))
+    assert tiny.same_state(method.state_dict(), seen[last])

@@ -11,9 +11,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mien.config import Section
+from mien.parts.schedule import HalveAndReload
 from mien.shards.batch import Batch
 
-Schedule = LRScheduler | ReduceLROnPlateau
+Schedule = LRScheduler | ReduceLROnPlateau | HalveAndReload
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,13 @@ class Phase:
     batch_size: int  # of the global batch, over all ranks
     label: Literal["expression", "subject"] = "expression"  # what Batch.label holds
     corpus: str | None = None  # None: the experiment's own; else a name of `corpora`, read whole
-    keep: Literal["last", "best"] = "last"  # best: the weights of the epoch with the lowest validation loss
+    # best: the weights of the epoch with the lowest validation loss, or with the highest validation accuracy
+    keep: Literal["last", "best", "most_accurate"] = "last"
     balanced: bool = False  # equally many faces of each label in every batch; rare ones come again
+    people: bool = False  # with balanced: a batch's faces of each label are of the same few people
+    classes: tuple[str, ...] | None = None  # whose numbers Batch.label holds; None: the method's
+    beside: str | None = None  # a corpus of `corpora` that is read beside it: Batch.beside, labels are people
+    beside_batch: int = 0  # of the global batch beside it
     fits: bool = False  # no gradients: `fit` is called once with the whole training part
 
 
@@ -97,7 +103,10 @@ class Method(nn.Module, ABC):
         raise TypeError(f"{type(self).__name__} has no optimiser for phase {phase.name}")
 
     def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
-        """Stepped once an epoch, after validation; a plateau schedule sees the validation loss."""
+        """Stepped once an epoch, after validation; a plateau schedule sees the validation loss.
+
+        HalveAndReload sees all figures, and goes back to the weights that the phase keeps.
+        """
         return None
 
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
@@ -125,6 +134,13 @@ class Method(nn.Module, ABC):
     def fit(self, batches: Iterable[Batch], phase: Phase) -> None:
         """Solve a phase that `fits` from one pass over the whole training part, in eval mode."""
         raise TypeError(f"{type(self).__name__} is trained by gradients, not by fit")
+
+    def examine(self, batches: Iterable[Batch]) -> Mapping[str, float]:
+        """Figures of the test part besides its answers, from one pass in order, in eval mode, after training.
+
+        One rank asks, and puts them into the record.
+        """
+        return {}
 
     def record(self) -> dict[str, Any]:
         """Facts of this run that a reader of its results must know (stem: random, weights' digest, ...)."""

@@ -60,6 +60,32 @@ def placed(numbers: Rows) -> Rows:
     return place
 
 
+def balanced_by_people(label: Rows, subject: Rows, batch_size: int, seed: int, epoch: int) -> Rows:
+    """Balanced batches of which each is so many people, each with a face of every class.
+
+    label, subject (N,) -> floor(N / batch_size) * batch_size positions. All people come equally often; where
+    somebody has no face of a class, another person's stands in. MienError: a batch that the classes cannot
+    share, or nobody is known.
+    """
+    classes, people = np.unique(label[label >= 0]), np.unique(subject[(subject >= 0) & (label >= 0)])
+    if len(classes) == 0 or batch_size % len(classes) or len(people) == 0:
+        raise MienError(
+            f"batches of {batch_size} cannot be made of people with a face of each of {len(classes)} classes "
+            f"({len(people)} people are known); change batch_size, or take a corpus that knows its people."
+        )
+    random = np.random.default_rng([seed, epoch])
+    each, steps = batch_size // len(classes), steps_of(len(label), batch_size)
+    rounds = [random.permutation(people) for _ in range(-(-steps * each // len(people)))]
+    chosen = np.concatenate(rounds)[: steps * each]
+    columns = []
+    for name in classes:
+        of_class = np.flatnonzero(label == name)
+        own = {person: of_class[subject[of_class] == person] for person in people.tolist()}
+        drawn = [own[p] if len(own[p]) else of_class for p in chosen.tolist()]
+        columns.append(np.array([random.choice(rows) for rows in drawn]).reshape(steps, each))
+    return random.permuted(np.concatenate(columns, axis=1), axis=1).reshape(-1).astype(np.int64)
+
+
 def steps_of(count: int, batch_size: int) -> int:
     """Steps of a training epoch: the incomplete last batch is left out. MienError if there is none."""
     if count < batch_size:

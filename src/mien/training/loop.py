@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from mien.config import MienError
 from mien.methods.contract import Method, Phase, Schedule
+from mien.parts.schedule import HalveAndReload
 from mien.shards.batch import Batch
 from mien.training.ranks import mean_over_ranks, rank_and_world
 from mien.training.state import FORMAT, Progress, State, random_state, restore_random
@@ -211,18 +212,23 @@ class _Fit:
         )
 
     def _keep_best(self, phase: Phase, values: Mapping[str, float]) -> None:
-        progress, loss = self.progress, values.get("validation_loss")
         if phase.keep == "last":
             return
+        accurate = phase.keep == "most_accurate"
+        progress, loss = self.progress, values.get("validation_accuracy" if accurate else "validation_loss")
         if loss is None:
             raise MienError(f"phase {phase.name} keeps its best epoch, but its validation part is empty.")
+        loss = -loss if accurate else loss
         if progress.best_loss is None or loss < progress.best_loss:
             progress.best_loss, progress.best_epoch = loss, progress.epoch
             state = self.method.state_dict()
             progress.best_weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
 
     def _advance(self, schedule: Schedule, values: Mapping[str, float], turn: str, phase: Phase) -> None:
-        if not isinstance(schedule, ReduceLROnPlateau):
+        if isinstance(schedule, HalveAndReload):
+            if schedule.step(values) and self.progress.best_weights is not None:
+                self.method.load_state_dict(self.progress.best_weights)
+        elif not isinstance(schedule, ReduceLROnPlateau):
             schedule.step()
         elif "validation_loss" in values:
             schedule.step(values["validation_loss"])

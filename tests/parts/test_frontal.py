@@ -13,7 +13,9 @@ def eyes_at(left: tuple[float, float], right: tuple[float, float]) -> torch.Tens
 
 
 def noise(count: int, seed: int = 0, side: int = 64) -> torch.Tensor:
-    return torch.randint(0, 256, (count, 1, side, side), generator=torch.Generator().manual_seed(seed)).float()
+    return torch.randint(
+        0, 256, (count, 1, side, side), generator=torch.Generator().manual_seed(seed)
+    ).float()
 
 
 def test_the_49_inner_points_are_those_without_jaw_and_inner_mouth_corners() -> None:
@@ -37,11 +39,15 @@ def test_eyes_come_to_their_place_however_a_face_is_turned() -> None:
 
 
 def test_a_large_crop_is_shrunk_before_it_is_sampled() -> None:
-    small = torch.nn.functional.interpolate(noise(1, side=8), size=(64, 64), mode="bicubic").expand(1, 3, 64, 64)
+    small = torch.nn.functional.interpolate(noise(1, side=8), size=(64, 64), mode="bicubic").expand(
+        1, 3, 64, 64
+    )
     large = torch.nn.functional.interpolate(small, size=(256, 256), mode="bicubic", align_corners=False)
     points = eyes_at((18, 22), (46, 22))
     same = frontal.aligned(large, (points + 0.5) * 4 - 0.5)
-    assert (same - frontal.aligned(small, points)).abs()[..., 4:60, 4:60].mean() < 4  # two interpolations apart
+    assert (same - frontal.aligned(small, points)).abs()[
+        ..., 4:60, 4:60
+    ].mean() < 4  # two interpolations apart
 
 
 def test_sideways_is_the_nose_between_the_ends_of_the_jaw() -> None:
@@ -85,7 +91,9 @@ def test_ten_crops_are_corners_and_middle_and_their_mirror_images() -> None:
     assert torch.equal(crops[:, 3], faces[:, 0, 4:, 4:])
     assert torch.equal(crops[:, 5:], crops[:, :5].flip(-1))
     assert torch.equal(frontal.crop(faces)[:, 0], crops[:, 4])
-    assert torch.equal(frontal.crop(faces, torch.tensor([7, 0]))[:, 0], torch.stack([crops[0, 7], crops[1, 0]]))
+    assert torch.equal(
+        frontal.crop(faces, torch.tensor([7, 0]))[:, 0], torch.stack([crops[0, 7], crops[1, 0]])
+    )
 
 
 def test_each_of_the_ten_crops_is_chosen_about_equally_often() -> None:

@@ -39,7 +39,9 @@ def test_losses_by_hand() -> None:
     assert hng.pixel_loss(a, b).tolist() == [1.5]
     none = torch.zeros(3, 1)
     torch.testing.assert_close(hng.discriminator_loss(none, none), torch.tensor(2 * math.log(2)))
-    torch.testing.assert_close(hng.told(torch.tensor([[0.0], [2.0]]), real=True)[1], torch.tensor(2.0).sigmoid().log().neg())
+    torch.testing.assert_close(
+        hng.told(torch.tensor([[0.0], [2.0]]), real=True)[1], torch.tensor(2.0).sigmoid().log().neg()
+    )
 
 
 def test_a_guide_is_the_face_most_from_the_front_of_each_person() -> None:

@@ -20,7 +20,9 @@ def test_vgg_reads_grey_faces_as_its_weights_do() -> None:
     seen: list[torch.Tensor] = []
     vgg.conv1_1.register_forward_hook(lambda module, given, out: seen.append(given[0]))
     vgg(torch.full((1, 1, 16, 16), 0.2))
-    torch.testing.assert_close(seen[0][0, :, 3, 3], 0.2 * 127.5 + 127.5 - torch.tensor([129.186, 104.762, 93.594]))
+    torch.testing.assert_close(
+        seen[0][0, :, 3, 3], 0.2 * 127.5 + 127.5 - torch.tensor([129.186, 104.762, 93.594])
+    )
 
 
 def test_judges_move_only_while_they_learn() -> None:

@@ -26,7 +26,9 @@ def test_it_starts_as_a_distance_within_the_span_of_orthonormal_rows() -> None:
     rows = form.factors.weight[:4]
     torch.testing.assert_close(rows @ rows.T, torch.eye(4), rtol=0, atol=1e-5)
     a, b = drawn(5, 8, 0), drawn(5, 8, 1)
-    torch.testing.assert_close(form(a, b), ((a - b) @ rows.T).square().sum(dim=1) / 2 - 2, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        form(a, b), ((a - b) @ rows.T).square().sum(dim=1) / 2 - 2, rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,9 @@ def test_q_equals_its_matrices_and_they_stay_semi_definite_while_it_learns() -> 
     for number in range(100):
         optimizer.zero_grad()
         q = form(drawn(8, 6, number), drawn(8, 6, 1000 + number))
-        (pull(q).mean() + push(form(drawn(8, 6, 2000 + number), drawn(8, 6, 3000 + number))).mean()).backward()
+        (
+            pull(q).mean() + push(form(drawn(8, 6, 2000 + number), drawn(8, 6, 3000 + number))).mean()
+        ).backward()
         optimizer.step()
     l_a, l_b, c = form.factors.weight.detach().double().split([4, 4, 1])
     a, b = l_a.T @ l_a, -(l_b.T @ l_b)

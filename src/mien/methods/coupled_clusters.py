@@ -1,4 +1,4 @@
-"""Coupled clusters loss beside softmax, with IDFERM's network, pictures and batches: a rival of its section 2.
+"""Coupled clusters loss beside softmax, with IDFERM's network, pictures and batches: a rival of it.
 
 Paper: Liu, Tian, Yang, Wang and Huang, *Deep Relative Distance Learning: Tell the Difference Between Similar
 Vehicles*, CVPR 2016. All faces of a class shall be nearer to their centre than the nearest other face is, by

@@ -48,7 +48,9 @@ class NMTuplet(MetricLearner, Method):
     def phases(self) -> Sequence[Phase]:
         """One phase."""
         c = self.config
-        return (Phase(FINE_TUNING, c.epochs, self.batch_size, keep="most_accurate", balanced=True, people=True),)
+        return (
+            Phase(FINE_TUNING, c.epochs, self.batch_size, keep="most_accurate", balanced=True, people=True),
+        )
 
     def metric_loss(self, features: Tensor, label: Tensor, batch: Batch) -> Tensor:
         """1/N sum over f+ of max(0, 1 + Q(f+, C+)), and 1/M over f- of max(0, 1 - Q(f-, C+)); by query."""

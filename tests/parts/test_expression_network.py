@@ -46,3 +46,11 @@ def test_features_teach_the_expression_branch_and_logits_never_the_metric_branch
 def test_without_a_metric_it_is_the_expression_branch() -> None:
     network = ExpressionNetwork(3, width=0.0625, dropout=0.0, slope=0.1, metric=False)
     assert {name for name, _ in network.named_children()} == {"convolutions", "fc2", "expression", "dropout"}
+
+
+def test_features_start_about_as_long_as_the_radii_of_the_metric() -> None:
+    torch.manual_seed(0)
+    network = ExpressionNetwork(7, width=0.5, dropout=0.0, slope=0.1)
+    with torch.no_grad():
+        squared = network(torch.randn(16, 1, 60, 60))[1].square().sum(dim=1)
+    assert 1 < squared.mean() < 16

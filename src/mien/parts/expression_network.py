@@ -10,6 +10,7 @@ from torch.nn.functional import leaky_relu
 
 from mien.parts.inception_resnet import scaled
 
+START = 4.0  # squared length of f at the start, about
 MAPS_PX = 4  # side of the last maps of faces of 60 px
 
 
@@ -55,6 +56,9 @@ class ExpressionNetwork(nn.Module):
             self.fc4 = nn.Linear(2 * full, full, bias=False)  # P', eq. 17
             self.fc5 = nn.Linear(full, embedded)
         self.apply(self._he)
+        if metric:  # after He alone a squared length would be about 2 D, a hundred times the metric's radii
+            with torch.no_grad():
+                self.fc5.weight.mul_((START / (2 * embedded)) ** 0.5)
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1, 60, 60) -> logits (N, C) and features f (N, D)."""

@@ -1,0 +1,1 @@
+"""Faces without their expression: IDFERM's part of the report."""

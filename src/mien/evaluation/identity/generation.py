@@ -1,0 +1,203 @@
+"""What IDFERM's generator makes of people it has never seen (the paper's Table 1 and Figures 5 and 10)."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from mien import methods
+from mien.config import Params
+from mien.config.train import Cell
+from mien.evaluation.facts import hidden_because
+from mien.evaluation.identity.verification import Verification, verify
+from mien.evaluation.outcomes import CELLS, Outcome
+from mien.methods.idferm import IDFERM
+from mien.parts.frontal import aligned, sideways
+from mien.parts.hng import Guides
+from mien.parts.metric_learning import MetricLearner
+from mien.shards.folds import split_cell
+from mien.shards.index import Index
+from mien.shards.indexed import IndexedReader
+
+NEUTRAL = "neutral"
+FACES_A_BATCH = 256
+SHOWN_PEOPLE = 6
+ENLARGED = 2
+QUALITY = 90
+
+Classify = Callable[[Tensor], Tensor]
+"""Faces (N, 1, 64, 64) in 0..255 to probabilities (N, C)."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of one cell, judged by networks that never saw its people."""
+
+    faces: int  # with a person's neutral face beside them in the test part
+    input_away: float  # mean |face - true neutral|, of 1
+    made_away: float  # mean |generated - true neutral|, of 1
+    neutral: float  # share that a classifier takes for neutral
+    verification: Verification
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One experiment."""
+
+    name: str
+    identity_weight: float
+    classifier: str  # whose it is
+    cells: Sequence[Measured]
+
+    def mean(self, figure: Callable[[Measured], float]) -> float:
+        """Over faces, whatever their cell."""
+        return sum(figure(cell) * cell.faces for cell in self.cells) / sum(cell.faces for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Figure 5: face, generated, true neutral."""
+
+    about: str
+    rows: Sequence[tuple[str, Sequence[bytes]]]  # expression, a JPEG a column
+    hidden: str | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The test faces of a cell, as the generator takes them and what it makes of them; bytes 0..255."""
+
+    faces: Tensor  # (N, 1, 64, 64)
+    made: Tensor
+    target: Tensor  # the true neutral face of the person, where there is one
+    known: Tensor  # (N,) whether there is
+    label: Tensor
+    person: Tensor
+
+    @property
+    def asked(self) -> Tensor:
+        """Rows (N,) that count: a face that is not itself the neutral one."""
+        return self.known & (self.target != self.faces.round().byte()).flatten(1).any(dim=1)
+
+
+def look(method: IDFERM, index: Index, rows: NDArray[np.int64]) -> Seen:
+    """Run the generator over some rows; a person's true neutral face is the one most from the front."""
+    assert method.hng is not None
+    reader = IndexedReader(index, rows, index.classes, method.needs, threads=1)
+    guides, found = Guides(), []
+    neutral = index.classes.index(NEUTRAL) if NEUTRAL in index.classes else -1
+    for batch in reader.in_order(FACES_A_BATCH):
+        assert batch.points is not None
+        assert batch.subject is not None
+        faces = aligned(batch.faces, batch.points)
+        is_neutral = (batch.label == neutral) & (batch.label >= 0)
+        guides.add(faces[is_neutral], batch.subject[is_neutral], sideways(batch.points)[is_neutral])
+        found.append((faces, method.hng.generated(batch), batch.label, batch.subject))
+    faces, made, label, person = (torch.cat(parts) for parts in zip(*found, strict=True))
+    target, known = torch.zeros_like(made), torch.zeros_like(label, dtype=torch.bool)
+    if len(guides):
+        scaled, known = guides.of(person)
+        target = ((scaled + 1) * 127.5).round().byte()
+    return Seen(faces, made, target, known, label, person)
+
+
+@torch.no_grad()
+def measure(method: IDFERM, seen: Seen, classify: Classify) -> Measured | None:
+    """One cell's figures; None where nobody has both an expression and a neutral face."""
+    assert method.hng is not None
+    if not seen.asked.any():
+        return None
+    faces, made, target, person = (
+        part[seen.asked] for part in (seen.faces, seen.made.float(), seen.target.float(), seen.person)
+    )
+    known = [method.hng.known(part).double().numpy() for part in (faces, made)]
+    return Measured(
+        faces=len(faces),
+        input_away=float((faces - target).abs().mean() / 255),
+        made_away=float((made - target).abs().mean() / 255),
+        neutral=float((classify(made).argmax(dim=1) == method.classes.index(NEUTRAL)).float().mean()),
+        verification=verify(known[0], known[1], person.numpy()),
+    )
+
+
+def read_generated(
+    outcomes: Sequence[Outcome], runs: Path, indexes: Mapping[str, Index], params: Params
+) -> tuple[list[Generated], Sheet | None]:
+    """Every experiment with a saved generator; the sheet is of the first."""
+    figures: list[Generated] = []
+    sheet = None
+    for outcome in outcomes:
+        index = indexes[outcome.entry.corpus]
+        if NEUTRAL not in index.classes:
+            continue
+        cells, whose = [], ""
+        for cell, method in _models(outcome, runs):
+            rows = split_cell(index, cell, outcome.entry.validation_share, params.shard.seed).test
+            seen = look(method, index, rows)
+            classify, whose = _classifier(outcomes, outcome, cell, runs, method)
+            cells += [found] if (found := measure(method, seen, classify)) else []
+            if sheet is None:
+                hidden = hidden_because(params.corpora[outcome.entry.corpus], params.report.show_photographs)
+                sheet = _sheet(seen, index.classes, f"{outcome.name}, {cell.name}", hidden)
+            weight = method.config.identity_weight
+        if cells:
+            figures.append(Generated(outcome.name, weight, whose, cells))
+    return figures, sheet
+
+
+def _models(outcome: Outcome, runs: Path) -> list[tuple[Cell, IDFERM]]:
+    found = []
+    for cell in outcome.entry.cells(()):
+        folder = runs / outcome.name / CELLS / cell.name
+        if (folder / methods.WEIGHTS).is_file():
+            method = methods.load(folder)[0]
+            if isinstance(method, IDFERM) and method.hng is not None:
+                found.append((cell, method))
+    return found
+
+
+def _classifier(
+    outcomes: Sequence[Outcome], own: Outcome, cell: Cell, runs: Path, method: IDFERM
+) -> tuple[Classify, str]:
+    """Another experiment's network of this family for the same cell, which never saw a generated face."""
+    for other in outcomes:
+        folder = runs / other.name / CELLS / cell.name
+        if (
+            other.entry.corpus == own.entry.corpus
+            and other is not own
+            and (folder / methods.WEIGHTS).is_file()
+        ):
+            loaded = methods.load(folder)[0]
+            if isinstance(loaded, MetricLearner) and not (isinstance(loaded, IDFERM) and loaded.metric):
+                return loaded.probabilities, other.name
+    return method.probabilities, f"{own.name} itself"
+
+
+def _sheet(seen: Seen, classes: Sequence[str], where: str, hidden: str | None) -> Sheet:
+    """Some people, each with another expression."""
+    about = f"{where}: people of the test part. From left: face, generated from it, true neutral face."
+    if hidden:
+        return Sheet(about, [], hidden)
+    rows: list[tuple[str, list[bytes]]] = []
+    people = sorted(set(seen.person[seen.asked].tolist()))[:SHOWN_PEOPLE]
+    for number, person in enumerate(people):
+        own = torch.nonzero(seen.asked & (seen.person == person))[:, 0]
+        label = seen.label[own]
+        expressive = own[label != classes.index(NEUTRAL)]
+        chosen = (expressive if len(expressive) else own)[number % max(len(expressive), 1)]
+        pictures = [_jpeg(part[chosen, 0]) for part in (seen.faces, seen.made, seen.target)]
+        rows.append((classes[int(seen.label[chosen])], pictures))
+    return Sheet(about, rows, None)
+
+
+def _jpeg(face: Tensor) -> bytes:
+    image = Image.fromarray(face.round().clamp(0, 255).byte().numpy())
+    buffer = io.BytesIO()
+    image.resize((ENLARGED * image.width, ENLARGED * image.height)).save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()

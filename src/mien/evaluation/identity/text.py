@@ -1,0 +1,27 @@
+"""IDFERM's part of results.md."""
+
+from mien.evaluation.identity.section import IdentitySection
+from mien.evaluation.markdown import markdown_table
+from mien.evaluation.one_class.section import Grid
+
+
+def identity_markdown(section: IdentitySection) -> list[str]:
+    """Its lines: rivals, costs, sequences, generated faces, settings, what the paper prints."""
+    lines = ["", "## Faces without their expression: IDFERM and its rivals", "", *_grid(section.rivals)]
+    titled = (
+        ("What the metric costs (Table 2)", section.costs),
+        ("By sequence", section.sequences),
+        ("Generated neutral faces (Table 1, Figure 10)", section.generation),
+        *((grid.header[0], grid) for grid in section.settings),
+    )
+    for title, grid in titled:
+        if grid:
+            lines += ["", f"### {title}", "", *_grid(grid)]
+    lines += ["", "### What the paper prints"]
+    for grid in section.paper:
+        lines += ["", *_grid(grid)]
+    return [*lines, "", *(f"- {sentence}" for sentence in section.errata)]
+
+
+def _grid(grid: Grid) -> list[str]:
+    return [*markdown_table(grid.header, grid.rows), "", grid.caption]

@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
+# a pytest worker a core; tests/conftest.py says what must not run side by side
+SIDE_BY_SIDE := -n logical --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help env repro ui test check bench lock clean
@@ -25,14 +27,14 @@ ui: env  ## the MLflow UI over the runs of this checkout
 	mien ui
 
 test: env  ## every test
-	python -m pytest
+	python -m pytest $(SIDE_BY_SIDE)
 
 check: env  ## ruff, mypy, import-linter and the quick tests
 	ruff format --check .
 	ruff check .
 	mypy
 	lint-imports
-	python -m pytest -m "not slow"
+	python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
 bench: env  ## the figures of the README's speed table
 	python bench/all.py

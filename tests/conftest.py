@@ -14,6 +14,17 @@ prepare_environment()
 os.environ["RAY_AUTH_MODE"] = "token"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n`: one worker has all that starts Ray or MLflow, one the two ranks; else a module stays whole."""
+    for item in items:
+        group = str(item.path)
+        if item.get_closest_marker("slow"):
+            group = "slow"
+        elif "two_ranks" in getattr(item, "fixturenames", ()):
+            group = "two ranks"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Tiny networks lose time to threads, and two ranks on two cores lose more."""

@@ -1,5 +1,6 @@
 """Copies of one photograph under two names: found by perceptual hash, confirmed by correlation."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -31,6 +32,13 @@ class Pairs:
     second: NDArray[np.int64]
     mirrored: NDArray[np.bool_]
 
+    def where(self, which: slice | NDArray[np.bool_]) -> "Pairs":
+        """Some of the pairs."""
+        return Pairs(self.first[which], self.second[which], self.mirrored[which])
+
+
+_NONE = Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_))
+
 
 def thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Shrink (H, W, 3) RGB to (32, 32) grey, each pixel the mean of what it covers."""
@@ -57,31 +65,23 @@ def near_duplicates(index: Index, differ: NDArray[np.int64]) -> Pairs:
 
     Rows numbered -1 are left out. Finds re-encoded and mirrored copies; thresholds are the index's own.
     """
-    found = candidates(
-        index.column("phash"), index.column("phash_mirrored"), index.about.phash_distance, differ
-    )
-    if not len(found.first):
-        return found
-    rows = np.unique(np.concatenate([found.first, found.second]))
-    thumbs = _thumbnails(index, rows)
-    first, second = np.searchsorted(rows, found.first), np.searchsorted(rows, found.second)
-    close = np.zeros(len(first), dtype=np.bool_)
-    for at in range(0, len(first), _PAIRS):
-        part = slice(at, at + _PAIRS)
-        close[part] = _confirmed(
-            thumbs, first[part], second[part], found.mirrored[part], index.about.near_duplicate_correlation
-        )
-    return Pairs(found.first[close], found.second[close], found.mirrored[close])
+    thumbs = np.zeros((len(index), THUMB_PX, THUMB_PX), dtype=np.uint8)
+    made = np.zeros(len(index), dtype=np.bool_)
+    found = [_NONE]
+    hashed = (index.column("phash"), index.column("phash_mirrored"))
+    for pairs in _candidates(*hashed, index.about.phash_distance, differ):
+        rows = np.unique(np.concatenate([pairs.first, pairs.second]))
+        rows = rows[~made[rows]]
+        thumbs[rows], made[rows] = _thumbnails(index, rows), True
+        for at in range(0, len(pairs.first), _PAIRS):
+            some = pairs.where(slice(at, at + _PAIRS))
+            found.append(some.where(_confirmed(thumbs, some, index.about.near_duplicate_correlation)))
+    return _joined(found)
 
 
-def _confirmed(
-    thumbs: NDArray[np.uint8],
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
-    mirrored: NDArray[np.bool_],
-    least: float,
-) -> NDArray[np.bool_]:
+def _confirmed(thumbs: NDArray[np.uint8], pairs: Pairs, least: float) -> NDArray[np.bool_]:
     """Which pairs of thumbnails have at least this likeness; the second is turned round where so marked."""
+    first, second, mirrored = pairs.first, pairs.second, pairs.mirrored
     turned = np.where(mirrored[:, None, None], thumbs[second][:, :, ::-1], thumbs[second])
     own, which = np.unique(first, return_inverse=True)  # few, as pairs come sorted
     close = _explained(turned, _bases(thumbs[own])[which]) >= least
@@ -94,7 +94,13 @@ def candidates(
     plain: NDArray[np.uint64], mirrored: NDArray[np.uint64], distance: int, differ: NDArray[np.int64]
 ) -> Pairs:
     """Pairs whose hashes are at most `distance` bits apart, each pair once (unmirrored if both ways)."""
-    left, right, turned = [], [], []
+    return _joined([_NONE, *_candidates(plain, mirrored, distance, differ)])
+
+
+def _candidates(
+    plain: NDArray[np.uint64], mirrored: NDArray[np.uint64], distance: int, differ: NDArray[np.int64]
+) -> Iterator[Pairs]:
+    """Candidates of some rows at a time: of faces, one pair in fifty is one, too many for memory."""
     order = np.arange(len(plain))
     for first in range(0, len(plain), _BLOCK):
         block = slice(first, first + _BLOCK)
@@ -106,10 +112,14 @@ def candidates(
         other |= np.bitwise_count(mirrored[block, None] ^ plain[None, :]) <= distance
         for hit, is_mirrored in ((same, False), (other & allowed, True)):
             i, j = np.nonzero(hit)
-            left.append(i + first)
-            right.append(j)
-            turned.append(np.full(len(i), is_mirrored))
-    return Pairs(np.concatenate(left), np.concatenate(right), np.concatenate(turned))
+            if len(i):
+                yield Pairs(i + first, j, np.full(len(i), is_mirrored))
+
+
+def _joined(pairs: Sequence[Pairs]) -> Pairs:
+    return Pairs(
+        *(np.concatenate([getattr(some, name) for some in pairs]) for name in ("first", "second", "mirrored"))
+    )
 
 
 def likeness(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float64]:

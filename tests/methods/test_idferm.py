@@ -25,6 +25,7 @@ TINY = {
     "generation": [{"epochs": 1}],
     "generation_width": 0.0625,
     "generation_batch": 8,
+    "pretraining_batch": 8,
 }
 
 

@@ -25,7 +25,8 @@ class IndexedReader:
 
     `rows` are row numbers of the index, `classes` the class order of the labels, `needs` the Batch fields
     that are loaded. `labels` is the number of different labels. Faces that fit into `keep_mb` are
-    decoded once and kept.
+    decoded once and kept. `balanced` batches have equally many faces of each class, and with `people`
+    of a few people each.
     `shown`: expressions to read in place of the index's own (see Selection). MienError: a tar is missing, cut
     off or damaged.
     """
@@ -40,11 +41,13 @@ class IndexedReader:
         threads: int = 2,
         keep_mb: int = 0,
         shown: NDArray[np.object_] | None = None,
+        balanced: bool = False,
+        people: bool = False,
     ) -> None:
         index = source if isinstance(source, Index) else read_index(source)
         self._selection = Selection(index, rows, classes, needs, label, shown)
         self._tars = Tars(index)
-        self._threads = threads
+        self._threads, self._balanced, self._people = threads, balanced, people
         self.labels = self._selection.labels
         size = len(self) * self._selection.height * self._selection.width * 3
         self._keep = "faces" in self._selection.needs and size <= keep_mb * 2**20
@@ -62,15 +65,24 @@ class IndexedReader:
     ) -> Iterator[Batch]:
         """This rank's part of each global batch, shuffled by (seed, epoch), from step `start` on.
 
-        Every face at most once, the same steps on each rank; the incomplete last global batch is left out.
+        Every face at most once unless balanced, the same steps on each rank; the incomplete last global batch
+        is left out.
         """
-        own = order.share(order.shuffled(len(self), seed, epoch), batch_size, rank, world, start)
+        own = order.share(self._order(batch_size, seed, epoch), batch_size, rank, world, start)
         return self._decoded([(positions, batch_size) for positions in own], seed, epoch)
 
     def in_order(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Every face exactly once over the ranks, in the index's order; the last batch may be short."""
         own = order.in_turn(len(self), batch_size, rank, world)
         return self._decoded([(positions, len(positions)) for positions in own], 0, 0)
+
+    def _order(self, batch_size: int, seed: int, epoch: int) -> order.Rows:
+        if not self._balanced:
+            return order.shuffled(len(self), seed, epoch)
+        label, subject = self._selection.label, self._selection.subject
+        if self._people:
+            return order.balanced_by_people(label, subject, batch_size, seed, epoch)
+        return order.balanced(label, batch_size, seed, epoch)
 
     def _decoded(self, plan: Sequence[tuple[order.Rows, int]], seed: int, epoch: int) -> Iterator[Batch]:
         if not self._keep:

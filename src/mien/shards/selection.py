@@ -47,8 +47,8 @@ class Selection:
         self._hashes = key_hashes(self.keys)
         self._true = _classes(index.expression[self.rows], classes)
         read = self._true if shown is None else _classes(shown[self.rows], classes)
-        people, self._subject = _numbered(index.subject[self.rows].tolist())
-        self._label = self._subject if label == "subject" else read
+        people, self.subject = _numbered(index.subject[self.rows].tolist())
+        self.label = self.subject if label == "subject" else read
         self.labels = people if label == "subject" else len(classes)
         self._points = index.points[self.rows] if "points" in self.needs else None
         self._shard = index.column("shard")[self.rows]
@@ -62,9 +62,9 @@ class Selection:
         return Batch(
             keys=tuple(self.keys[i] for i in positions.tolist()),
             faces=faces,
-            label=torch.from_numpy(self._label[positions]),
+            label=torch.from_numpy(self.label[positions]),
             seed=torch.from_numpy(face_seeds(self._hashes[positions], seed, epoch)),
-            subject=torch.from_numpy(self._subject[positions]) if "subject" in self.needs else None,
+            subject=torch.from_numpy(self.subject[positions]) if "subject" in self.needs else None,
             true_label=torch.from_numpy(self._true[positions]) if "true_label" in self.needs else None,
             points=None if self._points is None else torch.from_numpy(self._points[positions]),
             total=total,

@@ -130,7 +130,16 @@ def part_readers(
             source, rows = index, split.validation
         read = shown if part == "train" and source is index else None
         return IndexedReader(
-            source, rows, method.classes, method.needs, phase.label, threads, keep_mb, shown=read
+            source,
+            rows,
+            phase.classes or method.classes,
+            method.needs,
+            phase.label,
+            threads,
+            keep_mb,
+            shown=read,
+            balanced=phase.balanced and part == "train",
+            people=phase.people,
         )
 
     return reader

@@ -143,7 +143,7 @@ def split_pictures(index: Index, fold: int, validation_share: float, seed: int) 
     if not 0 <= fold < index.about.folds:
         raise MienError(f"fold {fold} does not exist; {index.folder} has folds 0 to {index.about.folds - 1}.")
     use = np.array([e is not None for e in index.expression.tolist()])
-    of = _picture_folds(index, use, seed, by_person=True)
+    of = _dealt_folds(index, use, seed)
     test, rest = np.flatnonzero(of == fold), np.flatnonzero(use & (of != fold))
     if len(rest) < 2:
         raise MienError(f"{index.folder} has {len(rest)} labelled faces outside fold {fold}, and needs two.")
@@ -181,23 +181,28 @@ def split_one_class(index: Index, cell: Cell, validation_share: float, seed: int
     return Split(train=rest[~held_out], validation=rest[held_out], test=test.astype(np.int64))
 
 
-def _picture_folds(
-    index: Index, use: NDArray[np.bool_], seed: int, by_person: bool = False
-) -> NDArray[np.int32]:
-    """Folds by picture, whoever is in it, each class spread evenly; -1 for rows not in use.
-
-    by_person: each person's faces of each class are spread evenly, too.
-    """
+def _picture_folds(index: Index, use: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:
+    """Folds by picture, whoever is in it, each class spread evenly; -1 for rows not in use."""
     rows = np.flatnonzero(use)
     rows = rows[np.argsort(index.keys[rows].astype(str))]  # by key: the order of the tars plays no part
-    spread = [f"{e}/{s}" for e, s in zip(index.expression[rows], index.subject[rows], strict=True)]
-    label = np.unique(spread if by_person else index.expression[rows].astype(str), return_inverse=True)[1]
+    label = np.unique(index.expression[rows].astype(str), return_inverse=True)[1]
     fold = np.full(len(index), -1, dtype=np.int32)
     splitter = StratifiedKFold(index.about.folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class rarer than folds: its cells say so
         for number, (_, test) in enumerate(splitter.split(label, label)):
             fold[rows[test]] = number
+    return fold
+
+
+def _dealt_folds(index: Index, use: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:
+    """Folds by picture, dealt in turn to each class's people and each person's pictures; -1 if not in use."""
+    rows = np.flatnonzero(use)
+    rows = rows[np.argsort(index.keys[rows].astype(str))]  # by key: the order of the tars plays no part
+    drawn = np.random.default_rng(seed).permutation(len(rows))
+    names = (drawn, index.subject[rows].astype(str), index.expression[rows].astype(str))
+    fold = np.full(len(index), -1, dtype=np.int32)
+    fold[rows[np.lexsort(names)]] = np.arange(len(rows)) % index.about.folds
     return fold
 
 

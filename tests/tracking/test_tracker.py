@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from mien.config.train import Cell
 from mien.tracking.identity import DataSet, Facts
-from mien.tracking.server import connect, experiment_id
+from mien.tracking.server import NOTE, connect, experiment_id
 from mien.tracking.tracker import FinishedCell, Tracker
 from mien.training.reports import CellReport
 from mien.training.storage import Storage
@@ -80,6 +80,9 @@ def test_a_restart_goes_on_in_the_same_runs_and_no_figure_is_lost_or_doubled(
         "mean validation_mean_accuracy"
     ] == pytest.approx(0.625)
     assert ids["complete"] is True
+    parent = client.get_run(ids["parent_run_id"])
+    assert parent.data.tags[NOTE].startswith("`resnet18` on `rendered`, 2 cells")
+    assert NOTE in client.get_experiment(parent.info.experiment_id).tags
 
 
 @pytest.mark.slow

@@ -265,7 +265,10 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        client.create_registered_model(name, tags={"made_by": "mien"})
+        described = (
+            "The best cell, by validation, of each training; a version's description is its model card."
+        )
+        client.create_registered_model(name, tags={"made_by": "mien"}, description=described)
 
 
 def _read(path: Path) -> dict[str, Any]:

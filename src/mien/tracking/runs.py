@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from mien.config.train import Cell
 from mien.tracking.identity import Facts, scalars
-from mien.tracking.server import experiment_id, shown
+from mien.tracking.server import NOTE, experiment_id, shown
 from mien.training.storage import Storage
 
 IDS = "mlflow.json"
@@ -100,13 +100,23 @@ class Runs:
             return False, False
         return run.data.tags.get(_DESCRIBED) == "yes", run.info.lifecycle_stage == "active"
 
+    def _note(self) -> str:
+        facts = self.facts
+        return (
+            f"`{facts.method}` on `{facts.corpus}`, {len(facts.cells)} cells, each a run below this one. "
+            "`test/…`: figures of the test parts, with their bounds; among the artifacts, `results` has the "
+            "tables behind them and `figures` the report's drawings."
+        )
+
     def _describe(self, run_id: str, tags: dict[str, str], is_cell: bool) -> None:
         """Params, tags, configuration and data set; the tag that says so is last, so a cut is made good."""
         cell = {key: tags[key] for key in Cell._fields if key in tags}
         params = [Param(key, value) for key, value in (scalars(self.facts.settings) | cell).items()]
         for start in range(0, len(params), _PARAMS_A_CALL):
             self.client.log_batch(run_id, params=params[start : start + _PARAMS_A_CALL], synchronous=True)
-        wanted = self.facts.tags() | {"kind": "cell" if is_cell else "experiment"}
+        wanted = self.facts.tags() | (
+            {"kind": "cell"} if is_cell else {"kind": "experiment", NOTE: self._note()}
+        )
         self.client.log_batch(
             run_id, tags=[RunTag(key, value) for key, value in wanted.items()], synchronous=True
         )

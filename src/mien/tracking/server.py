@@ -11,6 +11,12 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 
 EXPERIMENT = "mien"
+NOTE = "mlflow.note.content"
+"""The tag of an experiment or run that the UI shows as its description."""
+_TAGS = {
+    NOTE: "A run for each experiment of params.yaml, and below it one for each cell: a fold and a seed.",
+    "mlflow.experimentKind": "custom_model_development",  # else the UI opens on traces of language models
+}
 DATABASE, ARTIFACTS = "mlflow.db", "mlruns"
 
 UNREACHABLE = (MlflowException, OSError)
@@ -62,7 +68,7 @@ def experiment_id(client: MlflowClient, root: Path) -> str:
     local = "MLFLOW_TRACKING_URI" not in os.environ
     place = (root / ARTIFACTS).absolute().as_uri() if local else None  # a server has a place of its own
     try:
-        return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+        return str(client.create_experiment(EXPERIMENT, artifact_location=place, tags=_TAGS))
     except MlflowException:
         # another process made it in the meantime
         for found in client.search_experiments(view_type=ViewType.ACTIVE_ONLY):

@@ -1,6 +1,6 @@
 import torch
 
-from mien.parts.pictures import contrast_normalise, normalise, resize
+from mien.parts.pictures import contrast_normalise, grey, normalise, resize
 
 
 def test_normalise_by_hand() -> None:
@@ -54,3 +54,10 @@ def test_a_face_without_contrast_gives_zeros() -> None:
     # a plain x - mean(x) leaves rounding at this size and value, which the division blows up to 1
     assert contrast_normalise(torch.full((1, 3, 224, 224), 117.3)).abs().max() == 0
     assert torch.isfinite(contrast_normalise(torch.zeros(1, 1, 4, 4), eps=1e-8)).all()
+
+
+def test_grey_is_black_at_minus_one_and_white_at_one() -> None:
+    pixels = torch.tensor([[0.0, 0.0, 0.0], [255.0, 255.0, 255.0], [0.0, 127.5, 255.0]])[:, :, None, None]
+    assert grey(pixels).flatten().tolist() == [-1, 1, 0]
+    faces = 255 * torch.rand((2, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(grey(faces, "evened"), normalise(faces, "evened")[:, :1])

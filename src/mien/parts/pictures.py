@@ -36,6 +36,13 @@ def normalise(pixels: Tensor, light: Light = "kept") -> Tensor:
     return centred / (2 * centred.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 1)
 
 
+def grey(pixels: Tensor, light: Light = "kept") -> Tensor:
+    """Pixels (N, 3, H, W) in 0..255 -> grey (N, 1, H, W) in -1..1, or "evened" as `normalise` has it."""
+    if light == "evened":
+        return normalise(pixels, light)[:, :1]
+    return pixels.mean(dim=1, keepdim=True) / MIDDLE - 1
+
+
 def contrast_normalise(pixels: Tensor, eps: float = 1e-8) -> Tensor:
     """Global contrast normalisation in L1 (Ruff et al. 2018): d / (mean |d| + eps), d = x - mean over C*H*W.
 

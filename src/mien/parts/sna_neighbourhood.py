@@ -1,0 +1,174 @@
+"""SNA's semantic neighbourhoods: how the auto-encoder is trained, refined, and asked for neighbours.
+
+Paper: Fu et al., *Semantic Neighborhood-Aware Deep Facial Expression Recognition*, TIP 2020, section III-B.
+The spread of the noise is not given: here it is a share of each dimension's spread of z over training faces.
+Only the decoder is refined, and the encoder stands in evaluation mode meanwhile.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+from torch.optim import SGD, Optimizer, RMSprop
+
+from mien.parts.noise import apart, normal
+from mien.parts.sna_autoencoder import (
+    CODE,
+    AutoEncoding,
+    Critic,
+    Decoder,
+    Encoder,
+    Refinement,
+    autoencoding,
+)
+from mien.parts.sna_classifier import Classification
+from mien.parts.sna_tally import peak_ratio, slope_energy
+from mien.parts.statistics import unmoved
+from mien.parts.weights import load_weights
+
+CRITIC, GENERATOR = "critic", "generator"
+LATENT = 1  # use of a face's seed
+
+Perceived = Callable[[Tensor], Sequence[Tensor]]
+"""Maps of a frozen classifier, by which pictures are compared."""
+
+
+class Neighbourhood(nn.Module):
+    """E and G; from the refinement on also the decoder of before, and while it lasts the critic."""
+
+    spread: Tensor  # (64,): of z over the training part
+    autoencoder_weight: Tensor  # (): lambda_AE of this epoch
+
+    def __init__(self, side: int, width: float, dropout: float) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Encoder(side, width, dropout), Decoder(side, width)
+        self.unrefined: Decoder | None = None
+        self.critic: Critic | None = None
+        self._critic = (side, width)
+        self.register_buffer("spread", torch.ones(CODE))
+        self.register_buffer("autoencoder_weight", torch.ones(()))
+
+    def keep_unrefined(self) -> None:
+        """Set the decoder aside as it is."""
+        self.unrefined = copy.deepcopy(self.decoder)
+
+    def take_over(self, file: str, key: str, refined: bool) -> "Neighbourhood":
+        """Itself, with E and G from a model that mien saved; not refined: with the decoder of before."""
+        if refined or holds(file, "neighbourhood.unrefined"):
+            self.keep_unrefined()
+        load_weights(self, file, key, within="neighbourhood")
+        if not refined and self.unrefined is not None:
+            self.decoder, self.unrefined = self.unrefined, None
+        return self
+
+    def begin_refinement(self) -> None:
+        """Set the decoder aside and invite the critic, its weights in bounds from the start."""
+        self.keep_unrefined()
+        self.critic = Critic(*self._critic)
+        self.critic.clip()
+
+    def refined_by(self, turn: str) -> list[nn.Parameter]:
+        """The parameters that a turn of the refinement moves."""
+        assert self.critic is not None
+        return self.critic.moved() if turn == CRITIC else list(self.decoder.parameters())
+
+    def optimizer(self, turn: str, how: Refinement) -> Optimizer:
+        """RMSprop without momentum, which clips the critic's weights after each of its steps."""
+        critic = self.critic
+        assert critic is not None
+        if turn == GENERATOR:
+            return RMSprop(self.refined_by(turn), how.learning_rate)
+        optimizer = RMSprop(self.refined_by(turn), how.critic_rate)
+        optimizer.register_step_post_hook(lambda *_: critic.clip())
+        return optimizer
+
+    def weigh(self, how: Refinement, epoch: int) -> None:
+        """Set lambda_AE, a tenth from time to time."""
+        self.autoencoder_weight.fill_(how.autoencoder_weight * 0.1 ** (epoch // how.decay_epochs))
+
+    def survey(self, pictures: Iterable[Tensor]) -> None:
+        """Measure the spread of z over pictures (N, 1, H, H) at a time."""
+        self.spread.copy_(torch.cat([self.encoder(x)[0] for x in pictures]).std(dim=0))
+
+    def forward(self, x: Tensor, seed: Tensor, noise: float) -> Tensor:
+        """I_tr = G(E(I) + n), n drawn by each face's own seed: (N, 1, H, H), (N,) -> (N, 1, H, H)."""
+        step = noise * self.spread * normal(apart(seed, LATENT), CODE)
+        picture: Tensor = self.decoder(self.encoder(x)[0] + step)[0]
+        return picture.float()
+
+    def rebuilt(self, x: Tensor, refined: bool = True) -> Tensor:
+        """G(E(I)), by the decoder as it is or as it was before its refinement."""
+        decoder = self.decoder if refined or self.unrefined is None else self.unrefined
+        picture: Tensor = decoder(self.encoder(x)[0])[0]
+        return picture.float()
+
+    def autoencoding(self, x: Tensor, how: AutoEncoding) -> Tensor:
+        """Loss_AE of the denoising auto-encoder: features of clean pictures against the corrupted pass."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and how.targets_learn):
+            clean = self.encoder(x)[1]  # z_l; running statistics are those of clean pictures
+        with unmoved(self.encoder):
+            code = self.encoder(x, corrupted=True)[0]
+        rebuilt, answers = self.decoder(code)
+        return autoencoding(x, rebuilt, clean, answers, how.picture_weight)
+
+    def judged(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the critic says of pictures and of their reconstructions, (N,) each."""
+        assert self.critic is not None
+        with torch.no_grad(), unmoved(self.decoder):
+            fake = self.decoder(self.encoder(x)[0])[0]
+        return self.critic(x), self.critic(fake)
+
+    def deceiving(
+        self, x: Tensor, perceived: Perceived, how: Refinement, picture_weight: float
+    ) -> dict[str, Tensor]:
+        """L_G: lambda_AE Loss_AE, lambda_adv L_adv, and Loss_Rec in its two parts."""
+        assert self.critic is not None
+        with torch.no_grad():
+            code, maps = self.encoder(x)
+            wanted = perceived(x)
+        rebuilt, answers = self.decoder(code)
+        seen = zip(how.perceptual_weights, wanted, perceived(rebuilt), strict=True)
+        alike = [weight * mse_loss(own.float(), aim.float()) for weight, aim, own in seen]
+        return {
+            "autoencoding": self.autoencoder_weight * autoencoding(x, rebuilt, maps, answers, picture_weight),
+            "deceived": -how.adversarial_weight * self.critic(rebuilt).mean(),
+            "pixels": how.pixel_weight * mse_loss(rebuilt.float(), x),
+            "perceptual": torch.stack(alike).sum(),
+        }
+
+    def likeness(self, x: Tensor) -> dict[str, Tensor]:
+        """How near and how sharp reconstructions are, (N,) each; once refined, also before that."""
+        rebuilt = self.rebuilt(x)
+        found = {"psnr": peak_ratio(x, rebuilt)}
+        if self.unrefined is not None:
+            plain = self.rebuilt(x, refined=False)
+            found |= {"psnr_unrefined": peak_ratio(x, plain), "sharpness": slope_energy(rebuilt)}
+            found |= {"sharpness_unrefined": slope_energy(plain), "sharpness_of_originals": slope_energy(x)}
+        return found
+
+
+def sgd(moved: Iterable[nn.Parameter], how: Classification | AutoEncoding) -> Optimizer:
+    """SGD at the rates of a phase."""
+    return SGD(moved, how.learning_rate, how.momentum, weight_decay=how.weight_decay)
+
+
+def holds(file: str, part: str) -> bool:
+    """Whether a .safetensors file has tensors whose names begin with `part` and a dot."""
+    with safe_open(file, "pt") as held:
+        return any(name.startswith(f"{part}.") for name in held.keys())  # noqa: SIM118 - it is no mapping
+
+
+def set_aside(state: dict[str, Any], name: str, make: Callable[[], nn.Module]) -> nn.Module | None:
+    """Take a network out of a state dict, where its names begin with `name` and a dot; None: it has none."""
+    own = {key: state.pop(key) for key in list(state) if key.startswith(f"{name}.")}
+    if not own:
+        return None
+    network = make()
+    if isinstance(network, Neighbourhood) and any(".unrefined." in key for key in own):
+        network.keep_unrefined()
+    network.load_state_dict({key.removeprefix(f"{name}."): value for key, value in own.items()})
+    return network

@@ -1,0 +1,69 @@
+"""Table I of SNA's paper, Loss_AE by hand, and the critic's bounds."""
+
+import pytest
+import torch
+
+from mien.parts.sna_autoencoder import CLIP, AutoEncoding, Critic, Decoder, Encoder, Refinement, autoencoding
+from mien.parts.sna_neighbourhood import Neighbourhood
+
+
+def count(module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_shapes_and_counts_of_table_i() -> None:
+    encoder, decoder = Encoder(112), Decoder(112)
+    assert [count(stage) for stage in encoder.stages] == [176, 4_672, 18_560, 46_240]
+    assert (count(encoder.code), count(encoder)) == (250_944, 320_592)
+    assert (count(decoder.spread), count(decoder)) == (254_800, 490_002)
+    assert count(Critic(112)) == 701_665
+    x = torch.zeros(1, 1, 112, 112)
+    code, maps = encoder(x)
+    picture, answers = decoder(code)
+    shapes = [(16, 56, 56), (32, 28, 28), (64, 14, 14), (80, 7, 7)]
+    assert [tuple(m.shape[1:]) for m in maps] == shapes
+    assert [tuple(m.shape[1:]) for m in answers] == shapes
+    assert (code.shape, picture.shape) == ((1, 64), x.shape)
+
+
+def test_loss_ae_by_hand() -> None:
+    x = torch.zeros(2, 1, 4, 4)
+    maps = [torch.ones(2, 3, 2, 2), torch.ones(2, 5, 1, 1)]
+    assert autoencoding(x, x, maps, maps, 4.0) == 0
+    assert autoencoding(x, x + 1, maps, maps, 4.0) == 4
+    assert autoencoding(x, x, maps, [maps[0], maps[1] - 1], 4.0) == 1
+
+
+def test_corruption_is_for_training_and_asked_for() -> None:
+    torch.manual_seed(0)
+    encoder, x = Encoder(32, 0.25, dropout=0.5).eval(), torch.randn(2, 1, 32, 32)
+    assert torch.equal(encoder(x, corrupted=True)[0], encoder(x)[0])
+    encoder.train()
+    with torch.no_grad():
+        assert torch.equal(encoder(x)[0], encoder(x)[0])  # batch statistics are the same ones
+        assert not torch.equal(encoder(x, corrupted=True)[0], encoder(x)[0])
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_clean_features_are_targets_only_unless_asked(learn: bool) -> None:
+    torch.manual_seed(0)
+    near, x = Neighbourhood(32, 0.25, dropout=0.0), torch.randn(4, 1, 32, 32)
+    seen = []
+    near.encoder.stages[0].register_forward_hook(lambda module, inputs, out: seen.append(out.requires_grad))
+    near.autoencoding(x, AutoEncoding(targets_learn=learn)).backward()
+    assert seen == [learn, True]
+
+
+def test_the_critics_weights_stay_in_bounds_after_each_step() -> None:
+    torch.manual_seed(0)
+    near, x = Neighbourhood(32, 0.25, dropout=0.0), torch.randn(4, 1, 32, 32)
+    near.begin_refinement()
+    optimizer = near.optimizer("critic", Refinement(critic_rate=0.1))
+    for _ in range(2):
+        optimizer.zero_grad()
+        real, fake = near.judged(x)
+        (fake.mean() - real.mean()).backward()
+        optimizer.step()
+        largest = max(float(parameter.detach().abs().max()) for parameter in near.critic.parameters())
+        assert largest == pytest.approx(CLIP)
+    assert near.critic.tell.bias.grad.abs().max() < 1e-6  # no difference of two answers hangs on it

@@ -1,0 +1,65 @@
+"""SNA's neighbourhoods: what the refinement moves and weighs."""
+
+import pytest
+import torch
+
+from mien.parts.sna_autoencoder import Refinement
+from mien.parts.sna_neighbourhood import Neighbourhood, set_aside
+
+
+def made() -> Neighbourhood:
+    torch.manual_seed(0)
+    return Neighbourhood(32, 0.25, dropout=0.0)
+
+
+@pytest.mark.parametrize(("epoch", "weight"), [(0, 1e-3), (19, 1e-3), (20, 1e-4), (99, 1e-7)])
+def test_lambda_ae_falls_to_a_tenth_every_twenty_epochs(epoch: int, weight: float) -> None:
+    near = made()
+    near.weigh(Refinement(), epoch)
+    assert near.autoencoder_weight.item() == pytest.approx(weight)
+
+
+def test_the_terms_of_l_g_are_weighted_as_the_settings_say() -> None:
+    x = torch.randn((4, 1, 32, 32), generator=torch.Generator().manual_seed(1))
+    near = made()
+    near.begin_refinement()
+
+    def terms(**changed: object) -> dict[str, float]:
+        how = Refinement(**changed)
+        near.weigh(how, 0)
+        told = near.deceiving(x, lambda pictures: [pictures, 2 * pictures, 3 * pictures], how, 4.0)
+        return {name: term.item() for name, term in told.items()}
+
+    near.eval()
+    usual, double = terms(), terms(autoencoder_weight=2e-3, adversarial_weight=10.0, pixel_weight=2.0)
+    assert double["perceptual"] == usual["perceptual"]
+    for name in ("autoencoding", "deceived", "pixels"):
+        assert double[name] == pytest.approx(2 * usual[name])
+    # maps that are 1, 2 and 3 times the picture: their squared errors are 1, 4 and 9 times the picture's
+    assert usual["perceptual"] == pytest.approx((100 + 0.1 * 4 + 0.001 * 9) * usual["pixels"], rel=1e-5)
+
+
+def test_only_the_decoder_is_refined_and_the_one_of_before_is_kept() -> None:
+    near, x = made(), torch.randn(4, 1, 32, 32)
+    near.begin_refinement()
+    before = {name: value.clone() for name, value in near.unrefined.state_dict().items()}
+    optimizer = near.optimizer("generator", Refinement())
+    sum(near.deceiving(x, lambda pictures: [pictures] * 3, Refinement(), 4.0).values()).backward()
+    optimizer.step()
+    assert all(torch.equal(before[name], value) for name, value in near.unrefined.state_dict().items())
+    assert not torch.equal(near.decoder.paint.skip.weight, near.unrefined.paint.skip.weight)
+    assert all(parameter.grad is None for parameter in near.encoder.parameters())
+    near.eval()
+    assert not torch.equal(near.rebuilt(x), near.rebuilt(x, refined=False))
+    assert {"psnr", "psnr_unrefined", "sharpness_of_originals"} <= near.likeness(x).keys()
+
+
+def test_a_network_is_taken_out_of_a_state_by_its_name() -> None:
+    near = made()
+    near.keep_unrefined()
+    state = {f"neighbourhood.{name}": value for name, value in near.state_dict().items()}
+    state |= {"neighbourhoods.x": torch.zeros(1), "other": torch.zeros(1)}
+    found = set_aside(state, "neighbourhood", lambda: Neighbourhood(32, 0.25, dropout=0.0))
+    assert state.keys() == {"neighbourhoods.x", "other"}
+    assert all(torch.equal(value, found.state_dict()[name]) for name, value in near.state_dict().items())
+    assert set_aside(state, "neighbourhood", made) is None

@@ -92,8 +92,9 @@ class Experiment(Section):
     folds: list[int] = Field(min_length=1)  # which of the corpus's folds are the test part in turn
     seeds: list[int] = Field([0], min_length=1)
     validation_share: float = Field(0.15, gt=0, lt=1)  # of the training subjects
-    # picture: people stand in several parts; official: the parts that the owner drew, which are fold 0
-    folds_by: Literal["subject", "picture", "official"] = "subject"
+    # picture: people stand in several parts; official: the parts that the owner drew, which are fold 0;
+    # frame: a sequence's last frame is trained on and those before it are tested, which is fold 0 too
+    folds_by: Literal["subject", "picture", "official", "frame"] = "subject"
     label_noise: LabelNoise = LabelNoise()
     trials: list[Trial] = Field([])  # of a one-class method: a table each
     normal: list[str] = Field([])  # of a one-class method: the classes that are normal in turn; empty: each
@@ -109,8 +110,8 @@ class Experiment(Section):
             raise ValueError("label_noise is for methods that tell several classes apart, not for trials")
         if self.folds_by != "subject" and self.trials:
             raise ValueError(f"folds_by is {self.folds_by}, but a one-class experiment says so in its trials")
-        if self.folds_by == "official" and self.folds != [0]:
-            raise ValueError(f"folds is {self.folds}, but official parts are one split: folds: [0]")
+        if self.folds_by in ("official", "frame") and self.folds != [0]:
+            raise ValueError(f"folds is {self.folds}, but {self.folds_by} parts are one split: folds: [0]")
         return self
 
     def cells(self, classes: Sequence[str]) -> list[Cell]:

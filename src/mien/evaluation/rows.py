@@ -98,6 +98,12 @@ def protocol(index: Index, folds_by: str = "subject") -> tuple[str, bool]:
             "stands in several was not looked into.",
             True,
         )
+    if folds_by == "frame":
+        return (
+            "Trained on the last frame of each sequence and tested on the four before it: people stand in "
+            "both parts, and so does nearly the same picture.",
+            True,
+        )
     if folds_by == "picture":
         return (
             f"{about.folds} folds by PICTURE, as in the paper: pictures of one person stand in several "
@@ -142,8 +148,8 @@ def words(value: Any) -> str:
 
 
 def _folds(folds: Set[int], folds_by: str) -> str:
-    if folds_by == "official":
-        return "official parts"
+    if folds_by in ("official", "frame"):
+        return f"{folds_by} parts"
     return f"{len(folds)}{' by picture' if folds_by == 'picture' else ''}"
 
 

@@ -9,6 +9,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from mien.config import MienError
 from mien.config.train import Cell
+from mien.shards.frames import frame_parts
 from mien.shards.index import Index
 from mien.shards.order import Rows
 
@@ -100,11 +101,13 @@ def split_fold(index: Index, fold: int, validation_share: float, seed: int, labe
 
 
 def split_cell(index: Index, cell: Cell, validation_share: float, seed: int) -> Split:
-    """The parts of a cell: of its normal class, of official parts, of a fold by picture, or of its fold."""
+    """The parts of a cell: of its class, of official parts, of frames, of a fold by picture, of its fold."""
     if cell.normal:
         return split_one_class(index, cell, validation_share, seed)
     if cell.folds_by == "official":
         return split_official(index, validation_share, seed)
+    if cell.folds_by == "frame":
+        return Split(*frame_parts(index))
     if cell.folds_by == "picture":
         return split_pictures(index, cell.fold, validation_share, seed)
     return split_fold(index, cell.fold, validation_share, seed)

@@ -48,9 +48,11 @@ def test_without_a_metric_it_is_the_expression_branch() -> None:
     assert {name for name, _ in network.named_children()} == {"convolutions", "fc2", "expression", "dropout"}
 
 
-def test_features_start_about_as_long_as_the_radii_of_the_metric() -> None:
+def test_features_start_about_as_far_apart_as_the_radii_of_the_metric() -> None:
     torch.manual_seed(0)
-    network = ExpressionNetwork(7, width=0.5, dropout=0.0, slope=0.1)
+    network, coarse = ExpressionNetwork(7, width=0.375, dropout=0.0, slope=0.1), torch.randn(16, 1, 10, 10)
+    faces = torch.nn.functional.interpolate(coarse, size=60, mode="bicubic")
     with torch.no_grad():
-        squared = network(torch.randn(16, 1, 60, 60))[1].square().sum(dim=1)
-    assert 1 < squared.mean() < 16
+        features = network(faces / faces.std())[1]
+    spread = (features - features.mean(dim=0)).square().sum(dim=1).mean()
+    assert 0.5 < spread < 8  # He's weights alone would give 60 times as much

@@ -10,7 +10,7 @@ from torch.nn.functional import leaky_relu
 
 from mien.parts.inception_resnet import scaled
 
-START = 4.0  # squared length of f at the start, about
+START = 4.0  # squared length of f at the start, if the layers before kept theirs
 MAPS_PX = 4  # side of the last maps of faces of 60 px
 
 
@@ -56,7 +56,7 @@ class ExpressionNetwork(nn.Module):
             self.fc4 = nn.Linear(2 * full, full, bias=False)  # P', eq. 17
             self.fc5 = nn.Linear(full, embedded)
         self.apply(self._he)
-        if metric:  # after He alone a squared length would be about 2 D, a hundred times the metric's radii
+        if metric:  # after He alone features would lie far beyond the radii of any metric here
             with torch.no_grad():
                 self.fc5.weight.mul_((START / (2 * embedded)) ** 0.5)
 

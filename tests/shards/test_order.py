@@ -15,7 +15,7 @@ def test_shuffles_are_permutations_by_seed_and_epoch():
 
 def test_a_stream_reads_each_tar_in_one_go_but_mixes_within_its_window():
     shards = np.repeat(np.arange(6), 10)
-    stream, tars = order.streamed(shards, 0, 0, window=20)
+    stream, tars = order.streamed(shards, 0, 0, window=20), order.streamed_tars(shards, 0, 0)
     assert sorted(stream) == list(range(60))
     assert sorted(tars) == list(range(6))
     for first in range(0, 60, 20):  # two tars a window, those that come next
@@ -27,7 +27,8 @@ def test_a_stream_reads_each_tar_in_one_go_but_mixes_within_its_window():
 
 
 def test_a_stream_of_some_rows_skips_the_tars_that_have_none():
-    stream, tars = order.streamed(np.array([2, 2, 7]), 1, 1, window=100)
+    shards = np.array([2, 2, 7])
+    stream, tars = order.streamed(shards, 1, 1, window=100), order.streamed_tars(shards, 1, 1)
     assert sorted(stream) == [0, 1, 2]
     assert sorted(tars) == [2, 7]
 

@@ -13,6 +13,7 @@ from mien.shards import order
 from mien.shards.batch import Batch
 from mien.shards.decoding import decoded
 from mien.shards.index import Index, read_index
+from mien.shards.reading import PartReader, Plan
 from mien.shards.selection import Selection
 from mien.shards.tars import Tars
 
@@ -20,7 +21,7 @@ CHUNK = 256
 """Faces decoded at a time for keeping."""
 
 
-class IndexedReader:
+class IndexedReader(PartReader):
     """Batches of some rows of a shard folder by random access; the next batch is decoded while one is used.
 
     `rows` are row numbers of the index, `classes` the class order of the labels, `needs` the Batch fields
@@ -40,41 +41,17 @@ class IndexedReader:
         label: Literal["expression", "subject"] = "expression",
         threads: int = 2,
         keep_mb: int = 0,
-        shown: NDArray[np.object_] | None = None,
         balanced: bool = False,
+        shown: NDArray[np.object_] | None = None,
         people: bool = False,
     ) -> None:
         index = source if isinstance(source, Index) else read_index(source)
-        self._selection = Selection(index, rows, classes, needs, label, shown)
+        super().__init__(Selection(index, rows, classes, needs, label, shown))
         self._tars = Tars(index)
         self._threads, self._balanced, self._people = threads, balanced, people
-        self.labels = self._selection.labels
         size = len(self) * self._selection.height * self._selection.width * 3
         self._keep = "faces" in self._selection.needs and size <= keep_mb * 2**20
         self._kept: Tensor | None = None  # (N, 3, H, W)
-
-    def __len__(self) -> int:
-        return len(self._selection)
-
-    def steps(self, batch_size: int) -> int:
-        """Steps of a training epoch, the same on every rank."""
-        return order.steps_of(len(self), batch_size)
-
-    def batches(
-        self, batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1, start: int = 0
-    ) -> Iterator[Batch]:
-        """This rank's part of each global batch, shuffled by (seed, epoch), from step `start` on.
-
-        Every face at most once unless balanced, the same steps on each rank; the incomplete last global batch
-        is left out.
-        """
-        own = order.share(self._order(batch_size, seed, epoch), batch_size, rank, world, start)
-        return self._decoded([(positions, batch_size) for positions in own], seed, epoch)
-
-    def in_order(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Every face exactly once over the ranks, in the index's order; the last batch may be short."""
-        own = order.in_turn(len(self), batch_size, rank, world)
-        return self._decoded([(positions, len(positions)) for positions in own], 0, 0)
 
     def _order(self, batch_size: int, seed: int, epoch: int) -> order.Rows:
         if not self._balanced:
@@ -84,10 +61,11 @@ class IndexedReader:
             return order.balanced_by_people(label, subject, batch_size, seed, epoch)
         return order.balanced(label, batch_size, seed, epoch)
 
-    def _decoded(self, plan: Sequence[tuple[order.Rows, int]], seed: int, epoch: int) -> Iterator[Batch]:
+    def _load(self, plan: Plan) -> Iterator[Batch]:
+        epoch = plan.epoch or 0
         if not self._keep:
-            return decoded(self._selection, plan, self._fetch, self._threads, seed, epoch)
-        return self._recalled(plan, seed, epoch)
+            return decoded(self._selection, plan.batches, self._fetch, self._threads, plan.seed, epoch)
+        return self._recalled(plan.batches, plan.seed, epoch)
 
     def _recalled(self, plan: Sequence[tuple[order.Rows, int]], seed: int, epoch: int) -> Iterator[Batch]:
         if self._kept is None:

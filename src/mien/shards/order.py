@@ -39,18 +39,22 @@ def balanced(label: Rows, batch_size: int, seed: int, epoch: int) -> Rows:
     return random.permuted(np.concatenate(columns, axis=1), axis=1).reshape(-1).astype(np.int64)
 
 
-def streamed(shards: NDArray[np.int64], seed: int, epoch: int, window: int) -> tuple[Rows, Rows]:
-    """An order that can be had by reading each tar once from its beginning to its end, and that of the tars.
+def streamed(shards: NDArray[np.int64], seed: int, epoch: int, window: int) -> Rows:
+    """An order that can be had by reading each tar once from its beginning to its end.
 
     shards (N,): number of the tar of each position, ascending. Tars come in random order; then each run of
     `window` faces, which may span several tars, is shuffled.
     """
-    random = np.random.default_rng([seed, epoch])
-    tars = random.permutation(np.unique(shards)).astype(np.int64)
-    order = np.argsort(placed(tars)[shards], kind="stable").astype(np.int64)
+    random = np.random.default_rng([seed, epoch, 1])
+    order = np.argsort(placed(streamed_tars(shards, seed, epoch))[shards], kind="stable").astype(np.int64)
     for first in range(0, len(order), window):
         order[first : first + window] = random.permutation(order[first : first + window])
-    return order, tars
+    return order
+
+
+def streamed_tars(shards: NDArray[np.int64], seed: int, epoch: int) -> Rows:
+    """The tars in the order in which `streamed` has them."""
+    return np.random.default_rng([seed, epoch]).permutation(np.unique(shards)).astype(np.int64)
 
 
 def placed(numbers: Rows) -> Rows:

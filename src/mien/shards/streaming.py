@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from mien.shards import order
 from mien.shards.batch import Batch
 from mien.shards.decoding import decoded
 from mien.shards.index import Index, read_index
+from mien.shards.reading import PartReader, Plan
 from mien.shards.selection import Selection
 from mien.shards.streams import Stream, check_address
 from mien.shards.tars import HEADER_BYTES, check_header, cut_off, tar_ends
@@ -23,17 +24,7 @@ from mien.shards.tars import HEADER_BYTES, check_header, cut_off, tar_ends
 _WINDOW = 4096  # faces shuffled among each other; of a rank's own, as many encoded crops are in memory
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What one rank reads: batches (positions, size of the global batch), and the order of the tars."""
-
-    batches: Sequence[tuple[order.Rows, int]]
-    tars: order.Rows
-    seed: int
-    epoch: int
-
-
-class StreamingReader:
+class StreamingReader(PartReader):
     """Batches of some rows of an index whose tars lie under `address`, a folder or URL (None: by the index).
 
     As IndexedReader, but sequential: tars come in random order, and faces are shuffled within a window that
@@ -54,7 +45,7 @@ class StreamingReader:
         window: int = _WINDOW,
     ) -> None:
         self._index = source if isinstance(source, Index) else read_index(source)
-        self._selection = Selection(self._index, rows, classes, needs, label)
+        super().__init__(Selection(self._index, rows, classes, needs, label))
         self._threads, self._workers, self._window = threads, workers, window
         self._address = (str(self._index.folder) if address is None else address).rstrip("/")
         check_address(self._address)
@@ -63,33 +54,11 @@ class StreamingReader:
         self._offsets = self._index.column("offset")[self._selection.rows]
         self._sizes = self._index.column("size")[self._selection.rows]
         self._ends = tar_ends(self._index, numbers)
-        self.labels = self._selection.labels
 
-    def __len__(self) -> int:
-        return len(self._selection)
+    def _order(self, batch_size: int, seed: int, epoch: int) -> order.Rows:
+        return order.streamed(self._tar_of, seed, epoch, self._window)
 
-    def steps(self, batch_size: int) -> int:
-        """Steps of a training epoch, the same on every rank."""
-        return order.steps_of(len(self), batch_size)
-
-    def batches(
-        self, batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1, start: int = 0
-    ) -> Iterator[Batch]:
-        """This rank's part of each global batch, shuffled by (seed, epoch), from step `start` on.
-
-        Every face at most once, the same steps on each rank; the incomplete last global batch is left out.
-        """
-        stream, tars = order.streamed(self._tar_of, seed, epoch, self._window)
-        own = order.share(stream, batch_size, rank, world, start)
-        return self._loaded(_Plan([(positions, batch_size) for positions in own], tars, seed, epoch))
-
-    def in_order(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Every face exactly once over the ranks, in the index's order; the last batch may be short."""
-        own = order.in_turn(len(self), batch_size, rank, world)
-        tars = np.arange(len(self._names))
-        return self._loaded(_Plan([(positions, len(positions)) for positions in own], tars, 0, 0))
-
-    def _loaded(self, plan: _Plan) -> Iterator[Batch]:
+    def _load(self, plan: Plan) -> Iterator[Batch]:
         if self._workers == 0:
             yield from self._read(plan)
             return
@@ -100,17 +69,17 @@ class StreamingReader:
                 raise MienError(batch)
             yield batch
 
-    def _read(self, plan: _Plan) -> Iterator[Batch]:
+    def _read(self, plan: Plan) -> Iterator[Batch]:
         fetched: dict[int, memoryview] = {}
         ready = self._fetched(plan, fetched) if "faces" in self._selection.needs else plan.batches
-        return decoded(self._selection, ready, fetched.pop, self._threads, plan.seed, plan.epoch)
+        return decoded(self._selection, ready, fetched.pop, self._threads, plan.seed, plan.epoch or 0)
 
-    def _fetched(self, plan: _Plan, into: dict[int, memoryview]) -> Iterator[tuple[order.Rows, int]]:
+    def _fetched(self, plan: Plan, into: dict[int, memoryview]) -> Iterator[tuple[order.Rows, int]]:
         """Read on until all crops of the next batch are in `into`, then give that batch."""
         if not plan.batches:
             return
         wanted = np.concatenate([positions for positions, _ in plan.batches])
-        reading = wanted[np.lexsort((wanted, order.placed(plan.tars)[self._tar_of[wanted]]))]
+        reading = wanted[np.lexsort((wanted, order.placed(self._tars(plan))[self._tar_of[wanted]]))]
         arrival = order.placed(reading)
         crops, read = self._crops(reading), 0
         for positions, total in plan.batches:
@@ -118,6 +87,12 @@ class StreamingReader:
                 into[int(reading[read])] = next(crops)
                 read += 1
             yield positions, total
+
+    def _tars(self, plan: Plan) -> order.Rows:
+        """The order in which a plan's tars are read."""
+        if plan.epoch is None:
+            return np.arange(len(self._names))
+        return order.streamed_tars(self._tar_of, plan.seed, plan.epoch)
 
     def _crops(self, reading: order.Rows) -> Iterator[memoryview]:
         """The encoded crops of these positions, which are sorted by tar and by place in it."""
@@ -138,7 +113,7 @@ class StreamingReader:
 class _Part(IterableDataset[Batch | str]):
     """Every n-th batch of a plan, in a loader process; an error travels as its sentence."""
 
-    def __init__(self, reader: StreamingReader, plan: _Plan) -> None:
+    def __init__(self, reader: StreamingReader, plan: Plan) -> None:
         self._reader, self._plan = reader, plan
 
     def __iter__(self) -> Iterator[Batch | str]:

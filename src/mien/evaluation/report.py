@@ -20,6 +20,8 @@ from mien.evaluation.figures import Bar
 from mien.evaluation.identity.section import IdentitySection, make_identity_section
 from mien.evaluation.identity.text import identity_markdown
 from mien.evaluation.markdown import markdown_table
+from mien.evaluation.neighbourhood.section import NeighbourhoodSection, make_neighbourhood_section
+from mien.evaluation.neighbourhood.text import neighbourhood_markdown
 from mien.evaluation.one_class.heat import HeatMaps, read_heat_maps
 from mien.evaluation.one_class.outcomes import read_one_class
 from mien.evaluation.one_class.paper import ERRATA
@@ -56,6 +58,7 @@ class Shown:
     one_class: OneClassSection | None
     heat: HeatMaps | None
     identity: IdentitySection | None
+    neighbourhood: NeighbourhoodSection | None
 
     @property
     def trained(self) -> dict[str, None]:
@@ -82,6 +85,7 @@ def build_report(data: Path, results: Path, runs: Path, into: Path, params: Para
         one_class=make_section(one_class, indexes),
         heat=read_heat_maps(one_class, indexes, params),
         identity=make_identity_section(outcomes, runs, indexes, params),
+        neighbourhood=make_neighbourhood_section(outcomes, runs, indexes, params),
     )
     drawn = _draw(shown)
     _write_plots(shown, drawn, into / PLOTS)
@@ -108,6 +112,7 @@ def page(shown: Shown, drawn: Mapping[str, bytes]) -> str:
     environment.filters |= {
         "png": lambda name: _embedded(drawn[name], "png"),
         "jpeg": lambda data: _embedded(data, "jpeg"),
+        "webp": lambda data: _embedded(data, "webp"),
         "percent": rows.percent,
         "shade": rows.shade,
         "words": rows.words,
@@ -130,6 +135,8 @@ def markdown(shown: Shown) -> str:
         lines += markdown_table(header, [rows.difference_row(d) for d in shown.differences])
     if shown.identity:
         lines += identity_markdown(shown.identity)
+    if shown.neighbourhood:
+        lines += neighbourhood_markdown(shown.neighbourhood)
     if shown.one_class:
         lines += one_class_markdown(shown.one_class, shown.heat)
     lines += ["", "## Uses that the law forbids", "", *(f"- {sentence}" for sentence in notice.FORBIDDEN)]

@@ -1,0 +1,1 @@
+"""SNA's part of the report."""

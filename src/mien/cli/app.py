@@ -167,6 +167,10 @@ def methods(
 @app.command()
 def train(
     experiment: Annotated[str, typer.Argument(help="A name under `experiments` in params.yaml.")],
+    until: Annotated[
+        str | None,
+        typer.Option(help="The last phase to train (sna); weights go to runs/EXPERIMENT-until-PHASE."),
+    ] = None,
 ) -> None:
     """Train one experiment and all that it needs before. Example: `mien train hsnet-rendered`"""
     from mien.config import load_params
@@ -175,7 +179,14 @@ def train(
     known = load_params(root / "params.yaml").experiments
     if experiment not in known:
         raise MienError(f"{experiment} is not an experiment of params.yaml; it has {', '.join(known)}.")
-    raise typer.Exit(_dvc(root, "repro", f"evaluate@{experiment}"))
+    if until is None:
+        raise typer.Exit(_dvc(root, "repro", f"evaluate@{experiment}"))
+    entry = known[experiment]
+    if code := _dvc(root, "repro", *(f"shard@{name}" for name in {entry.corpus, entry.second_corpus})):
+        raise typer.Exit(code)
+    from mien.cli.until import train_until
+
+    print(train_until(root, experiment, until))
 
 
 @app.command()

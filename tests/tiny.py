@@ -44,7 +44,8 @@ def faces(count: int, classes: int = len(CLASSES), side_px: int = 40, seed: int 
     points = side_px / 2 + 6 * shape[label] + torch.randn((count, 68, 2), generator=random)
     keys = tuple(f"face-{seed}-{i}" for i in range(count))
     seeds = torch.randint(-(2**62), 2**62, (count,), generator=random)
-    return Batch(keys, pixels.clamp(0, 255).byte(), label, seeds, label.clone(), label.clone(), points, count)
+    known = {"subject": label.clone(), "true_label": label.clone(), "clean": torch.arange(count) // 2 % 2}
+    return Batch(keys, pixels.clamp(0, 255).byte(), label, seeds, points=points, total=count, **known)
 
 
 class MemoryReader:

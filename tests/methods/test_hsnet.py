@@ -289,3 +289,15 @@ def test_levels_stay_awake_through_the_first_steps() -> None:
     for number in range(30):
         step(method.train(), method, tiny.faces(16, seed=number), phase, number, optimizers, off)
     assert method.levels(tiny.faces(16)).weights.mean(dim=0).amax() > 0.1
+
+
+def test_weights_of_the_levels_are_told_by_class() -> None:
+    method, faces = tiny.build("hsnet").eval(), tiny.faces(9)
+    with torch.no_grad():
+        told = method.examine([faces.select(range(4)), faces.select(range(4, 9))])
+        weights = method.levels(faces).weights
+    assert len(told) == 9
+    for n, name in enumerate(tiny.CLASSES):
+        mean = weights[faces.label == n].mean(dim=0)
+        assert [told[f"weight_{v}_{name}"] for v in "abc"] == pytest.approx(mean.tolist(), abs=1e-5)
+    assert tiny.build("hsnet", fgal=False).examine([faces]) == {}

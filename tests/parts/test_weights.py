@@ -53,3 +53,13 @@ def test_other_weights_are_refused_by_name(tmp_path, change, words: str) -> None
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(MienError, match=r"stem_file names nowhere\.pt, which cannot be read"):
         load_weights(net(), "nowhere.pt", "stem_file")
+
+
+def test_a_file_of_a_training_script_is_read(tmp_path) -> None:
+    """Under `state_dict`, each name behind `module.`, with a classifier of its own beside."""
+    net, file = nn.Linear(2, 3), tmp_path / "msceleb.pth"
+    wanted = {name: torch.randn_like(value) for name, value in net.state_dict().items()}
+    wrapped = {f"module.{name}": value for name, value in wanted.items()}
+    torch.save({"epoch": 3, "state_dict": wrapped | {"module.fc.weight": torch.zeros(9, 9)}}, file)
+    load_weights(net, str(file), "methods.ean.weights")
+    assert all(torch.equal(wanted[name], value) for name, value in net.state_dict().items())

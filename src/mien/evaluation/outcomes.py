@@ -78,11 +78,12 @@ def read_outcomes(params: Params, results: Path, runs: Path, indexes: Mapping[st
 
 
 def differences(outcomes: Sequence[Outcome], params: Evaluate) -> list[Difference]:
-    """Each experiment against the first one of its corpus that ran the same folds, person by person."""
-    first: dict[tuple[str, tuple[int, ...]], Outcome] = {}
+    """Each experiment against the first of its corpus, label noise and folds, person by person."""
+    first: dict[tuple[str, float, tuple[int, ...]], Outcome] = {}
     found = []
     for outcome in outcomes:
-        baseline = first.setdefault((outcome.entry.corpus, tuple(sorted(outcome.tallies))), outcome)
+        noise = outcome.entry.label_noise.share  # flipped training labels are another task
+        baseline = first.setdefault((outcome.entry.corpus, noise, tuple(sorted(outcome.tallies))), outcome)
         if baseline is not outcome:
             interval = intervals.paired(
                 baseline.tallies,

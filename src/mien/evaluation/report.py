@@ -15,6 +15,8 @@ from rich.progress import track
 
 from mien.config import MienError, Params
 from mien.evaluation import figures, notice, rows
+from mien.evaluation.closed_set.section import ClosedSetSection, make_closed_set_section
+from mien.evaluation.closed_set.text import closed_set_markdown
 from mien.evaluation.facts import CorpusFacts, read_facts, read_indexes
 from mien.evaluation.figures import Bar
 from mien.evaluation.identity.section import IdentitySection, make_identity_section
@@ -55,6 +57,7 @@ class Shown:
     outcomes: Sequence[Outcome]
     differences: Sequence[Difference]
     corpora: Sequence[CorpusFacts]
+    closed_set: ClosedSetSection | None
     one_class: OneClassSection | None
     heat: HeatMaps | None
     identity: IdentitySection | None
@@ -82,6 +85,7 @@ def build_report(data: Path, results: Path, runs: Path, into: Path, params: Para
         outcomes=outcomes,
         differences=differences(outcomes, params.evaluate),
         corpora=read_facts(params, data, indexes),
+        closed_set=make_closed_set_section(outcomes, runs),
         one_class=make_section(one_class, indexes),
         heat=read_heat_maps(one_class, indexes, params),
         identity=make_identity_section(outcomes, runs, indexes, params),
@@ -137,6 +141,8 @@ def markdown(shown: Shown) -> str:
         lines += identity_markdown(shown.identity)
     if shown.neighbourhood:
         lines += neighbourhood_markdown(shown.neighbourhood)
+    if shown.closed_set:
+        lines += closed_set_markdown(shown.closed_set)
     if shown.one_class:
         lines += one_class_markdown(shown.one_class, shown.heat)
     lines += ["", "## Uses that the law forbids", "", *(f"- {sentence}" for sentence in notice.FORBIDDEN)]

@@ -14,7 +14,7 @@ classifiers and self-weights start near 0 and may learn slower (`head_rate`). Wh
 had, a phase before learns the stem by telling people apart (`stem_from: corpus`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -46,9 +46,7 @@ class KnowledgeTransfer(Section):
     batch_size: int = Field(64, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
-    blocks: list[int] = Field(
-        [5, 10, 5], min_length=3, max_length=3
-    )  # of the Inception-ResNet-V1 body on top
+    blocks: list[int] = Field([5, 10, 5], min_length=3, max_length=3)  # of the body on top, as below
     augmentation: Augmentation = Augmentation()
 
 
@@ -59,9 +57,8 @@ class HSNetConfig(Section):
     fgal: bool = True
     ktl: bool = True
     stem_from: Literal["file", "corpus", "random"] = "file"  # with ktl: where its knowledge comes from
-    stem_file: str = (
-        "weights/20180402-114759-vggface2.pt"  # .pt or .safetensors, facenet-pytorch's layer names
-    )
+    # .pt or .safetensors, facenet-pytorch's layer names
+    stem_file: str = "weights/20180402-114759-vggface2.pt"
     knowledge_transfer: KnowledgeTransfer = KnowledgeTransfer()  # with stem_from: corpus
     width: float = Field(1.0, gt=0, le=4)  # of every layer
     blocks: list[int] = Field([5, 10, 5], min_length=3, max_length=3)  # with dib off
@@ -183,11 +180,10 @@ class GuidedLevels(nn.Module):
         b = b + enlarge(self.to_b(c), b)  # eq. 12
         a = a + enlarge(self.to_a(b), a)  # eq. 13
         pooled = [level.mean(dim=(2, 3)) for level in (a, b, c)]  # psi
-        weights = torch.cat(
-            [w(p) for w, p in zip(self.weigh, pooled, strict=True)], dim=1
-        ).sigmoid()  # eq. 14
-        each = torch.stack([f(p) for f, p in zip(self.classify, pooled, strict=True)], dim=1)  # eq. 15
-        return Levels((weights[:, :, None] * each).sum(dim=1), weights, each)  # eq. 16, 17
+        each = [w(p) for w, p in zip(self.weigh, pooled, strict=True)]
+        weights = torch.cat(each, dim=1).sigmoid()  # eq. 14
+        logits = torch.stack([f(p) for f, p in zip(self.classify, pooled, strict=True)], dim=1)  # eq. 15
+        return Levels((weights[:, :, None] * logits).sum(dim=1), weights, logits)  # eq. 16, 17
 
 
 class LastLevel(nn.Module):
@@ -277,10 +273,8 @@ class HSNet(Method):
         """Adam, with each phase's own rate, and a share of it for the linear layers of the levels."""
         of = self.config.knowledge_transfer if phase.name == TRANSFER else self.config
         slow = {id(p) for n, p in self.head.named_parameters() if n.startswith(("weigh", "classify"))}
-        groups: list[dict[str, Any]] = [
-            {"params": []},
-            {"params": [], "lr": of.learning_rate * self.config.head_rate},
-        ]
+        of_slow = {"params": [], "lr": of.learning_rate * self.config.head_rate}
+        groups: list[dict[str, Any]] = [{"params": []}, of_slow]
         for parameter in self.moved_by(phase, turn):
             groups[id(parameter) in slow]["params"].append(parameter)
         betas = (self.config.adam_betas[0], self.config.adam_betas[1])
@@ -319,18 +313,23 @@ class HSNet(Method):
         levels: Levels = self.head(*self.trunk(knowledge))
         return levels
 
+    def examine(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Lambda of each level: its mean over the test faces of each class, `weight_a_CLASS`."""
+        if not self.config.fgal:
+            return {}
+        seen = [(self.levels(batch).weights, batch.label) for batch in batches]
+        weights, label = (torch.cat(part) for part in zip(*seen, strict=True))
+        means = {n: weights[label == n].mean(dim=0).tolist() for n in torch.unique(label).tolist()}
+        return {f"weight_{v}_{self.classes[n]}": means[n][k] for n in means for k, v in enumerate("abc")}
+
     def record(self) -> dict[str, Any]:
         """Where the stem's knowledge came from."""
         c = self.config
         if not c.ktl:
             return {"stem": "trained with the rest"}
         corpus = c.knowledge_transfer.corpus or "the training people of the experiment's own corpus"
-        told = {
-            "file": f"file {self._stem_sha256}",
-            "corpus": f"identity corpus: {corpus}",
-            "random": "random",
-        }
-        return {"stem": told[c.stem_from]}
+        known = {"file": f"file {self._stem_sha256}", "corpus": f"identity corpus: {corpus}"}
+        return {"stem": known.get(c.stem_from, "random")}
 
     def _logits(self, batch: Batch, phase: Phase) -> Tensor:
         if phase.name != TRANSFER:

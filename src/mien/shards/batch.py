@@ -20,8 +20,10 @@ class Batch:
     seed: Tensor  # (N,) int64: drawn from (run seed, epoch, key), the source of all augmentation of that face
     subject: Tensor | None = None  # (N,) int64: number of the person within the part; -1 when unknown
     true_label: Tensor | None = None  # (N,) int64: label before label noise; not to learn from
+    clean: Tensor | None = None  # (N,) int64: 1 frontal and not in the wild, 0 else, -1 unknown
     points: Tensor | None = None  # (N, 68, 2) float32 in crop px
     total: int = 0  # faces in the global batch, over all ranks
+    beside: "Batch | None" = None  # of another corpus, where the phase reads two at once
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -33,7 +35,7 @@ class Batch:
             for f in fields(self)
             if isinstance(getattr(self, f.name), Tensor)
         }
-        return replace(self, **moved)
+        return replace(self, **moved, beside=self.beside and self.beside.to(device))
 
     def select(self, rows: Sequence[int] | Tensor) -> "Batch":
         """The batch of these rows, in this order; `total` becomes their number."""

@@ -14,6 +14,9 @@ from mien.shards.batch import Batch
 from mien.shards.index import Index
 from mien.shards.order import Rows, face_seeds, key_hashes
 
+FRONTAL, WILD = "frontal", "wild"
+"""The corpora's words, of `view` and `condition`, that tell clean frontal faces from others."""
+
 _KNOWN = frozenset(f.name for f in fields(Batch))
 
 
@@ -50,6 +53,7 @@ class Selection:
         people, self.subject = _numbered(index.subject[self.rows].tolist())
         self.label = self.subject if label == "subject" else read
         self.labels = people if label == "subject" else len(classes)
+        self._clean = _clean(index, self.rows) if "clean" in self.needs else self._true
         self._points = index.points[self.rows] if "points" in self.needs else None
         self._shard = index.column("shard")[self.rows]
         self.height, self.width = self._side("height"), self._side("width")
@@ -66,6 +70,7 @@ class Selection:
             seed=torch.from_numpy(face_seeds(self._hashes[positions], seed, epoch)),
             subject=torch.from_numpy(self.subject[positions]) if "subject" in self.needs else None,
             true_label=torch.from_numpy(self._true[positions]) if "true_label" in self.needs else None,
+            clean=torch.from_numpy(self._clean[positions]) if "clean" in self.needs else None,
             points=None if self._points is None else torch.from_numpy(self._points[positions]),
             total=total,
         )
@@ -81,6 +86,17 @@ class Selection:
                 f"{self.index.folder} holds crops of {name} {sides[0]} and {sides[-1]} px; align again."
             )
         return int(sides[0])
+
+
+def _clean(index: Index, rows: Rows) -> NDArray[np.int64]:
+    views, conditions = index.column("view")[rows].tolist(), index.column("condition")[rows].tolist()
+    return np.array(
+        [
+            -1 if view is None else int(view == FRONTAL and condition != WILD)
+            for view, condition in zip(views, conditions, strict=True)
+        ],
+        dtype=np.int64,
+    )
 
 
 def _numbered(names: list[str | None]) -> tuple[int, NDArray[np.int64]]:

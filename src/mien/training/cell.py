@@ -19,6 +19,7 @@ from mien.config import MienError, Params
 from mien.config.train import Cell, LabelNoise
 from mien.evaluation.predictions import ALIEN_SCORES, PREDICTIONS, TEST, VALIDATION
 from mien.methods.contract import Method, Phase
+from mien.shards.beside import BesideReader
 from mien.shards.folds import Split, split_cell
 from mien.shards.index import Index, read_index
 from mien.shards.indexed import IndexedReader
@@ -87,8 +88,19 @@ def train_cell(
         methods.save(method, entry.method, into, about)
         if entry.label_noise != LabelNoise():
             pq.write_table(flips(index, shown), into / FLIPS_FILE, compression="zstd")
-    record = {**method.record(), **_told(index, split, shown, entry.label_noise)}
+    seen = {} if method.scores else _examined(method, index, split, threads, options)
+    record = {**method.record(), **seen, **_told(index, split, shown, entry.label_noise)}
     return Trained(record, ends, predictions, time.perf_counter() - begun)
+
+
+def _examined(method: Method, index: Index, split: Split, threads: int, options: Options) -> dict[str, float]:
+    """What the first rank finds in the test part besides answers, by `test_` names; gathers nothing."""
+    if rank_and_world()[0] != 0:
+        return {}
+    reader = IndexedReader(index, split.test, method.classes, method.needs, threads=threads)
+    with torch.no_grad():
+        found = method.examine(b.to(options.device) for b in reader.in_order(options.eval_batch))
+    return {f"test_{name}": value for name, value in found.items()}
 
 
 def _told(index: Index, split: Split, shown: NDArray[np.object_], noise: LabelNoise) -> dict[str, str | int]:
@@ -129,7 +141,7 @@ def part_readers(
         elif part == "validation":
             source, rows = index, split.validation
         read = shown if part == "train" and source is index else None
-        return IndexedReader(
+        own = IndexedReader(
             source,
             rows,
             phase.classes or method.classes,
@@ -141,6 +153,12 @@ def part_readers(
             balanced=phase.balanced and part == "train",
             people=phase.people,
         )
+        if phase.beside is None or part == "validation":
+            return own
+        near = read_index(shards / phase.beside)
+        known = _without(near, index.subject[np.r_[split.validation, split.test]])
+        other = IndexedReader(near, known, method.classes, method.needs, "subject", threads, keep_mb)
+        return BesideReader(own, other, phase.beside_batch)
 
     return reader
 

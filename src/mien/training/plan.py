@@ -84,7 +84,8 @@ def make_plan(params: Params, experiment: str, shards: Path) -> Plan:
     phases = method.phases()
     _check_phases(params, experiment, phases)
     _check_cells(params, experiment, phases, index)
-    corpora = sorted({entry.corpus, *(phase.corpus for phase in phases if phase.corpus is not None)})
+    named = {name for phase in phases for name in (phase.corpus, phase.beside) if name is not None}
+    corpora = sorted({entry.corpus} | named)
     read = {
         name: index.digest if name == entry.corpus else read_index(shards / name).digest for name in corpora
     }
@@ -114,9 +115,15 @@ def _check_phases(params: Params, experiment: str, phases: Sequence[Phase]) -> N
                 f"methods.{entry.method}: the batch of {phase.batch_size} in phase {phase.name} cannot be "
                 f"shared by train.workers = {params.train.workers}; make it a multiple of that."
             )
-        if phase.corpus not in (None, entry.corpus, entry.second_corpus):
+        if (phase.beside_batch if phase.beside else 0) % params.train.workers:
             raise MienError(
-                f"methods.{entry.method}: phase {phase.name} reads the corpus {phase.corpus}, which is "
+                f"methods.{entry.method}: the batch of {phase.beside_batch} that phase {phase.name} reads "
+                f"beside its own cannot be shared by train.workers = {params.train.workers}; change it."
+            )
+        other = phase.corpus or phase.beside
+        if other not in (None, entry.corpus, entry.second_corpus):
+            raise MienError(
+                f"methods.{entry.method}: phase {phase.name} reads the corpus {other}, which is "
                 f"neither experiments.{experiment}.corpus nor .second_corpus; set second_corpus to it."
             )
 

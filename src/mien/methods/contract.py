@@ -36,8 +36,6 @@ class Phase:
     classes: tuple[str, ...] | None = None  # whose numbers Batch.label holds; None: the method's
     beside: str | None = None  # a corpus of `corpora` that is read beside it: Batch.beside, labels are people
     beside_batch: int = 0  # of the global batch beside it
-    beside: str | None = None  # a corpus of `corpora` that is read beside it: Batch.beside, labels are people
-    beside_batch: int = 0  # of the global batch beside it
     fits: bool = False  # no gradients: `fit` is called once with the whole training part
 
 
@@ -136,13 +134,6 @@ class Method(nn.Module, ABC):
     def fit(self, batches: Iterable[Batch], phase: Phase) -> None:
         """Solve a phase that `fits` from one pass over the whole training part, in eval mode."""
         raise TypeError(f"{type(self).__name__} is trained by gradients, not by fit")
-
-    def examine(self, batches: Iterable[Batch]) -> Mapping[str, float]:
-        """Figures of the test part besides its answers, from one pass in order, in eval mode, after training.
-
-        One rank asks, and puts them into the record.
-        """
-        return {}
 
     def examine(self, batches: Iterable[Batch]) -> Mapping[str, float]:
         """Figures of the test part besides its answers, from one pass in order, in eval mode, after training.

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("readers", "detection", "ray_step", "rendering", "one_class_step")
+SCRIPTS = ("readers", "detection", "ray_step", "rendering", "memory", "one_class_step")
 
 
 def main() -> None:

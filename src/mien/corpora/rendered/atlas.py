@@ -56,11 +56,14 @@ class Atlas:
 
 def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
     """(V, 3), (T, 3) -> (V, 3) unit normals, area-weighted; 0 for vertices without a triangle."""
-    corner = vertices[triangles]
-    face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    total = np.stack(
-        [np.bincount(triangles.ravel(), np.repeat(face[:, k], 3), len(vertices)) for k in range(3)], axis=1
-    )
+    # one row a component, which is faster than np.cross
+    first, second, third = np.take(vertices.T, triangles.T, axis=1).swapaxes(0, 1)
+    a, b = second - first, third - first
+    at = triangles.ravel().astype(np.intp)
+    total = np.empty((len(vertices), 3))
+    for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
+        face = a[i] * b[j] - a[j] * b[i]
+        total[:, k] = np.bincount(at, np.repeat(face, 3), len(vertices))
     return floats(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20))
 
 

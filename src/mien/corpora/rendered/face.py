@@ -3,28 +3,28 @@ axes."""
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from mien.corpora.rendered import eyes
 from mien.corpora.rendered.arrays import Floats, Ints, floats
 from mien.corpora.rendered.atlas import Atlas, make_atlas, vertex_normals
 from mien.corpora.rendered.basis import Basis
-from mien.corpora.rendered.facs import actions_of, is_sided
-from mien.corpora.rendered.paint import (
+from mien.corpora.rendered.canvas import (
     AXIS_MM,
     Canvas,
-    Skin,
     azimuth_of,
     between_eyes,
     ears_of,
     hair_thickness,
     make_canvas,
-    paint_skin,
 )
+from mien.corpora.rendered.facs import actions_of, is_sided
+from mien.corpora.rendered.paint import Skin, paint_skin
 from mien.corpora.rendered.people import Person
 from mien.corpora.rendered.relief import Relief, line_depths, make_relief, tilt
 from mien.corpora.rendered.shape import moved, neutral_shape
-from mien.corpora.rendered.trace import Material, Piece
+from mien.corpora.rendered.stage import Material, Piece
 
 SKIN, EYE, TEETH, TONGUE, LASHES, LOCKS, THING = range(7)
 """Numbers of the materials, as `Face.materials` lists them; THING is for what a picture puts before the face.
@@ -32,6 +32,14 @@ SKIN, EYE, TEETH, TONGUE, LASHES, LOCKS, THING = range(7)
 
 
 _ENAMEL, _TONGUE, _LASH = (0.85, 0.79, 0.68), (0.42, 0.11, 0.10), (0.012, 0.010, 0.009)  # linear RGB
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Triangles of a mesh on their own vertices alone."""
+
+    vertices: Ints  # (n,) numbers in the mesh
+    triangles: Ints  # (t, 3) numbers among those
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,9 @@ class Studio:
     relief: Relief
     mean_mm: Floats  # (V, 3) the mean head from the point between its eyes
     skin_vertices: Ints
+    teeth: Cut
+    tongue: Cut
+    lashes: Cut
 
 
 def open_studio(basis: Basis) -> Studio:
@@ -52,7 +63,8 @@ def open_studio(basis: Basis) -> Studio:
     canvas = make_canvas(basis, atlas)
     mean_mm = (atlas.mean - between_eyes(basis, atlas.mean)) * np.float32(1000)
     head = np.unique(basis.skin[atlas.island != 1]).astype(np.int32)
-    return Studio(basis, atlas, canvas, make_relief(canvas), mean_mm, head)
+    mouth = cut_out(basis.teeth), cut_out(basis.tongue)
+    return Studio(basis, atlas, canvas, make_relief(canvas), mean_mm, head, *mouth, cut_out(basis.lashes))
 
 
 class Face:
@@ -65,7 +77,8 @@ class Face:
         self.centre = between_eyes(basis, self.rest)
         self.eye_centres, self.eye_radii = eyes.sockets(basis, self.rest)
         self.skin: Skin = paint_skin(studio.canvas, person)
-        self.tilts = tilt(studio.relief, self.skin.height)
+        self.tilts = np.empty_like(self.skin.albedo)
+        tilt(studio.relief, self.skin.height, self.tilts)
         self.albedo = self.skin.albedo.copy()
         self.iris = eyes.paint_iris(person.iris, np.random.default_rng([person.seed, person.number, 3]))
         lift = np.zeros(len(self.rest), np.float32)
@@ -84,10 +97,10 @@ class Face:
         grooves = np.tensordot(depths, relief.lines, 1)
         height = self.skin.height[relief.window] + grooves
         # only the window changes from picture to picture, so the big arrays are written over in place
-        self.tilts[relief.window] = tilt(relief, height, relief.window)
+        tilt(relief, height, self.tilts[relief.window], relief.window)
         # a groove is darker than what lies beside it, whatever the light
-        dark = np.clip(1 + 0.5 * grooves, 0.55, 1.08)[..., None]
-        self.albedo[relief.window] = self.skin.albedo[relief.window] * dark
+        dark = np.clip(1 + 0.5 * grooves, 0.55, 1.08)
+        cv2.multiply(self.skin.albedo[relief.window], cv2.merge([dark] * 3), self.albedo[relief.window])
         return [
             Material(0.05, 12, 0.35, texture=self.albedo, relief=self.tilts),
             Material(0.9, 220, 0.1, texture=self.iris),
@@ -107,43 +120,44 @@ class Face:
 
     def pieces(self, vertices: Floats, gaze: tuple[float, float]) -> list[Piece]:
         """Pieces of the head in its own axes."""
-        basis, atlas = self.studio.basis, self.studio.atlas
-        smooth = vertex_normals(vertices, basis.skin)
-        lifted = vertices + self.lift * smooth
-        out = [Piece(lifted, basis.skin, vertex_normals(lifted, basis.skin), SKIN, corners=atlas.corners)]
+        studio, skin = self.studio, self.studio.basis.skin
+        lifted = vertices + self.lift * vertex_normals(vertices, skin)
+        out = [Piece(lifted, skin, vertex_normals(lifted, skin), SKIN, corners=studio.atlas.corners)]
         ball, triangles, normals, corners = eyes.eyeballs(
             self.eye_centres - self.centre, self.eye_radii, gaze
         )
         out.append(Piece(ball, triangles, normals, EYE, corners=corners))
-        for part, material, colour in ((basis.teeth, TEETH, _ENAMEL), (basis.tongue, TONGUE, _TONGUE)):
-            out.append(plain(vertices, part, material, colour))
-        out.append(plain(self._trimmed(vertices), basis.lashes, LASHES, _LASH))
+        for part, material, colour in ((studio.teeth, TEETH, _ENAMEL), (studio.tongue, TONGUE, _TONGUE)):
+            out.append(plain(vertices[part.vertices], part.triangles, material, colour))
+        out.append(plain(self._trimmed(vertices), studio.lashes.triangles, LASHES, _LASH))
         if self.curtain is not None:
             out.append(self.curtain)
         return out
 
     def _trimmed(self, vertices: Floats) -> Floats:
-        """Vertices with the lashes drawn back towards the lids, which lie on the eyeballs."""
-        lashes = np.unique(self.studio.basis.lashes)
-        points = vertices[lashes]
+        """Vertices of the lashes, drawn back towards the lids, which lie on the eyeballs."""
+        points = vertices[self.studio.lashes.vertices]
         side = (points[:, 0] < 0).astype(int)
         centre = (self.eye_centres - self.centre)[side]
         out = points - centre
         away = np.linalg.norm(out, axis=1, keepdims=True)
         root = 1.03 * self.eye_radii[side, None]
         short = root + self.person.lashes * (away - root)
-        trimmed = vertices.copy()
-        trimmed[lashes] = centre + out / away * np.minimum(away, short)
-        return trimmed
+        return floats(centre + out / away * np.minimum(away, short))
+
+
+def cut_out(triangles: Ints) -> Cut:
+    """Number the vertices of some triangles of a mesh anew."""
+    used, place = np.unique(triangles, return_inverse=True)
+    return Cut(used, place.reshape(-1, 3).astype(np.int32))
 
 
 def plain(
     vertices: Floats, triangles: Ints, material: int, colour: tuple[float, float, float] | Floats
 ) -> Piece:
-    """A piece of one colour (linear RGB), its vertices cut to those used."""
-    used, place = np.unique(triangles, return_inverse=True)
-    own, tri = vertices[used], place.reshape(-1, 3).astype(np.int32)
-    return Piece(own, tri, vertex_normals(own, tri), material, colours=np.tile(floats(colour), (len(own), 1)))
+    """A piece of one colour (linear RGB)."""
+    colours = np.tile(floats(colour), (len(vertices), 1))
+    return Piece(vertices, triangles, vertex_normals(vertices, triangles), material, colours=colours)
 
 
 def _curtain(studio: Studio, rest: Floats, centre: Floats, person: Person) -> Piece | None:

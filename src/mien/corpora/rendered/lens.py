@@ -59,11 +59,16 @@ def develop(light: Floats, shot: Shot, rng: np.random.Generator) -> NDArray[np.u
     """Linear RGB (px, px, 3) -> 8-bit sRGB with a soft shoulder, blur and noise."""
     exposed = light * np.float32(shot.exposure)
     # highlights roll off instead of clipping
-    exposed = np.where(exposed > 0.7, 0.7 + 0.3 * np.tanh((exposed - 0.7) / 0.3), exposed)
-    blurred = cv2.GaussianBlur(exposed.astype(np.float32), (0, 0), shot.blur_px)
-    grain = rng.standard_normal(blurred.shape, np.float32) * np.float32(shot.noise)
-    tone = np.clip(blurred, 0, 1) ** np.float32(1 / 2.2) + grain
-    return np.asarray(np.clip(np.rint(tone * 255), 0, 255), np.uint8)
+    bright = exposed > 0.7
+    exposed[bright] = 0.7 + 0.3 * np.tanh((exposed[bright] - 0.7) / 0.3)
+    blurred = floats(cv2.GaussianBlur(exposed, (0, 0), shot.blur_px))
+    grain = rng.standard_normal(blurred.shape, np.float32)
+    grain *= shot.noise
+    tone = np.clip(blurred, 0, 1, out=blurred)
+    tone **= np.float32(1 / 2.2)
+    tone += grain
+    tone *= 255
+    return np.asarray(np.clip(np.rint(tone, out=tone), 0, 255, out=tone), np.uint8)
 
 
 def encode(picture: NDArray[np.uint8], quality: int) -> bytes:

@@ -8,9 +8,9 @@ import numpy as np
 
 from mien.corpora.rendered.arrays import Floats, Ints, floats
 from mien.corpora.rendered.atlas import vertex_normals
-from mien.corpora.rendered.face import Face, plain
-from mien.corpora.rendered.paint import azimuth_of
-from mien.corpora.rendered.trace import Piece
+from mien.corpora.rendered.canvas import azimuth_of
+from mien.corpora.rendered.face import Face, cut_out, plain
+from mien.corpora.rendered.stage import Piece
 
 _AROUND = 10  # corners of a tube's cross-section
 
@@ -159,4 +159,5 @@ def _cloth(face: Face, scarf: bool, material: int, rng: np.random.Generator) -> 
     sheet = rest + normals * (thick[:, None] / 1000).astype(np.float32)
     palettes = ([0.35, 0.55, 0.70], [0.75, 0.75, 0.74], [0.02, 0.02, 0.02])
     colour = rng.uniform(0.02, 0.6, 3) if scarf else np.array(palettes[rng.integers(3)])
-    return [plain(sheet, triangles, material, colour.astype(np.float32))]
+    cloth = cut_out(triangles)
+    return [plain(sheet[cloth.vertices], cloth.triangles, material, colour.astype(np.float32))]

@@ -11,7 +11,8 @@ from mien.corpora.rendered.landmarks import points_of
 from mien.corpora.rendered.lens import backdrop, develop
 from mien.corpora.rendered.occluders import occluder_of
 from mien.corpora.rendered.shots import DISTANCE_M, Shot, turn_of
-from mien.corpora.rendered.trace import Piece, project, render
+from mien.corpora.rendered.stage import Piece
+from mien.corpora.rendered.trace import project, render
 
 PIVOT_M = floats([0.0, 0.075, -0.06])  # the head turns about a point in the neck, from between the eyes
 MIDDLE_M = floats([0.0, 0.0, -0.022])  # what the camera looks at, from between the eyes

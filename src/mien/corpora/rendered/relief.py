@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mien.corpora.rendered.arrays import Floats, floats
-from mien.corpora.rendered.paint import Canvas
+from mien.corpora.rendered.canvas import FACE_COLUMNS, Canvas
 
 STEEPEST = 0.9  # of a tilt: beyond it, island borders and pinched texels would shine
 _DEEPEST_MM = 0.42
@@ -60,8 +60,8 @@ class Relief:
     """Fields that turn heights into tilts, and the heights of the lines on the part of the atlas that holds
     the face."""
 
-    across: Floats  # (H, W, 3): tilt per unit of slope along columns, per millimetre
-    along: Floats  # (H, W, 3): the same along rows
+    across: Floats  # (3, H, W): tilt per unit of slope along columns, per millimetre
+    along: Floats  # (3, H, W): the same along rows
     window: tuple[slice, slice]
     lines: Floats  # (2 * groups, h, w) millimetres: left sides, then right sides
 
@@ -75,11 +75,11 @@ def make_relief(canvas: Canvas) -> Relief:
     sound = cv2.erode(canvas.atlas.inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     sound &= np.abs(area) > 1e-3
     share = np.where(sound, 1 / np.where(sound, area, 1), 0)[..., None]
-    across = (np.cross(step_y, normal) * share).astype(np.float32)
-    along = (np.cross(normal, step_x) * share).astype(np.float32)
+    across = np.ascontiguousarray(np.moveaxis(np.cross(step_y, normal) * share, -1, 0), np.float32)
+    along = np.ascontiguousarray(np.moveaxis(np.cross(normal, step_x) * share, -1, 0), np.float32)
     mm = canvas.mm
     face = sound & (mm[..., 1] < 22) & (mm[..., 2] < 72) & (mm[..., 2] > -120) & (np.abs(mm[..., 0]) < 72)
-    face &= np.arange(face.shape[1]) < 800
+    face &= np.arange(face.shape[1]) < FACE_COLUMNS
     rows, columns = np.flatnonzero(face.any(axis=1)), np.flatnonzero(face.any(axis=0))
     window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
     inside, x, z = face[window], mm[window][..., 0], mm[window][..., 2]
@@ -101,13 +101,17 @@ def _dig(lines: tuple[_Line, ...], x: Floats, z: Floats) -> Floats:
     return floats(total)
 
 
-def tilt(relief: Relief, height: Floats, window: tuple[slice, slice] | None = None) -> Floats:
-    """What heights (h, w) in millimetres add to the unit normal, (h, w, 3)."""
+def tilt(relief: Relief, height: Floats, into: Floats, window: tuple[slice, slice] | None = None) -> None:
+    """Write what heights (h, w) in millimetres add to the unit normal `into` (h, w, 3)."""
     at = window or (slice(None), slice(None))
     slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
     slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
-    out = -(slope_x[..., None] * relief.across[at] + slope_y[..., None] * relief.along[at])
-    return np.clip(out, -STEEPEST, STEEPEST)
+    planes = []
+    for across, along in zip(relief.across, relief.along, strict=True):
+        rise = slope_x * across[at]
+        rise += slope_y * along[at]
+        planes.append(np.clip(np.negative(rise, out=rise), -STEEPEST, STEEPEST, out=rise))
+    cv2.merge(planes, into)
 
 
 def line_depths(left: dict[str, float], right: dict[str, float], depth: float) -> Floats:

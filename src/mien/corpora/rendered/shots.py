@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mien.corpora.rendered.arrays import Floats, floats
-from mien.corpora.rendered.trace import Light
+from mien.corpora.rendered.stage import Light
 
 LAB, WILD = "lab", "wild"
 DISTANCE_M = 1.1

@@ -1,10 +1,9 @@
-"""Ray casting of one picture with Embree: hits, shadows, ambient light, and colours in linear light.
+"""Ray casting of one picture with Embree: which samples meet what, shadows and ambient light.
 
 World: metres, x to the picture's right, y away from the camera, z up; the camera sits at the origin and looks
-along +y.
+along +y. Values of N hits are kept as (3, N), one row a component: numpy is many times faster along them.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,46 +13,13 @@ from embreex import rtcore_scene
 from embreex.mesh_construction import TriangleMesh
 from numpy.typing import NDArray
 
-from mien.corpora.rendered.arrays import Floats, Ints, floats
+from mien.corpora.rendered.arrays import Floats, floats
+from mien.corpora.rendered.shading import Hits, shade, surfaces
+from mien.corpora.rendered.stage import Light, Material, Mesh, Piece, joined
 
 SAMPLES = 2  # per picture px and axis
-_CREEP = floats([1.0, 0.45, 0.3])
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of the scene: a mesh with one way of colouring."""
-
-    vertices: Floats  # (V, 3)
-    triangles: Ints  # (T, 3)
-    normals: Floats  # (V, 3) unit
-    material: int  # which texture and gloss
-    corners: Floats | None = None  # (T, 3, 2) texture px; None: `colours` per vertex
-    colours: Floats | None = None  # (V, 3) linear RGB
-
-
-@dataclass(frozen=True)
-class Material:
-    """How a piece takes light."""
-
-    gloss: float  # strength of the highlight
-    sharpness: float  # exponent of the highlight
-    wrap: float  # how far light creeps round into the shade (skin)
-    least_open: float = 0.0  # of the light from everywhere that reaches it even in a cavity (teeth)
-    texture: Floats | None = None  # (H, W, 3) linear RGB
-    relief: Floats | None = None  # (H, W, 3) added to the normal, in the piece's own axes
-
-
-@dataclass(frozen=True)
-class Light:
-    """One key light with soft shadows, and light from everywhere."""
-
-    towards: Floats  # (3,) unit vector from the face to the light
-    colour: Floats  # (3,) linear RGB
-    radius: float  # softness: tangent of the half-angle of the light
-    sky: Floats  # (3,) from above
-    ground: Floats  # (3,) from below
-    fill: Floats  # (3,) from the camera, without shadow
+_CELL = 8  # samples: side of the squares in which it is asked whether there is anything to meet
+_FAR = 1e37
 
 
 def project(points: Floats, px: int, half: float) -> Floats:
@@ -72,9 +38,6 @@ def _grid(px: int) -> Floats:
     u = (np.arange(n) + 0.5) / n * 2 - 1
     x, z = np.meshgrid(u, -u)
     return np.stack([x, np.ones_like(x), z], axis=-1).reshape(-1, 3).astype(np.float32)
-
-
-_FAR = 1e37
 
 
 def _first_hits(scene: rtcore_scene.EmbreeScene, directions: Floats) -> dict[str, NDArray[Any]]:
@@ -116,18 +79,6 @@ def openness(scene: rtcore_scene.EmbreeScene, points: Floats, normals: Floats, r
     return np.asarray(free.reshape(len(dome), -1).mean(axis=0, dtype=np.float32))
 
 
-@dataclass(frozen=True)
-class _Hits:
-    """What N camera rays met."""
-
-    points: Floats  # (N, 3)
-    towards_eye: Floats  # (N, 3) unit
-    normal: Floats  # (N, 3) unit
-    open: Floats  # (N, 1)
-    albedo: Floats  # (N, 3)
-    finish: Floats  # (N, 3): gloss, sharpness, wrap
-
-
 def render(
     pieces: list[Piece],
     materials: list[Material],
@@ -141,123 +92,68 @@ def render(
 
     `turn`: rotation from the axes in which the materials' relief is given to the world.
     """
+    mesh = joined(pieces)
     scene = rtcore_scene.EmbreeScene()
-    TriangleMesh(scene, np.concatenate([p.vertices[p.triangles] for p in pieces]))
-    box = _box(pieces, px * SAMPLES, half)
-    inside = _grid(px).reshape(px * SAMPLES, -1, 3)[box]
-    directions = np.ascontiguousarray(inside.reshape(-1, 3) * floats([half, 1, half]))
-    hits = _first_hits(scene, directions)
-    hit = np.flatnonzero(hits["primID"] >= 0)
-    met = {
-        name: np.take(values, hit) for name, values in hits.items() if name in ("primID", "u", "v", "tfar")
-    }
-    points = np.take(directions, hit, axis=0) * met["tfar"][:, None]
-    seen = _surfaces(pieces, materials, scene, met, points, turn)
-    shaded = np.ones((len(hit), 4), np.float32)
-    shaded[:, :3] = _shade(scene, light, rng, seen)
-    patch = np.zeros((len(directions), 4), np.float32)
-    patch[hit] = shaded
-    full = np.zeros((px * SAMPLES, px * SAMPLES, 4), np.float32)
-    full[box] = patch.reshape(*inside.shape[:2], 4)
-    small = cv2.resize(full, (px, px), interpolation=cv2.INTER_AREA)
+    TriangleMesh(scene, mesh.vertices, mesh.triangles)
+    n = px * SAMPLES
+    samples = _worth_casting(mesh, n, half)
+    directions = np.take(_grid(px), samples, axis=0)
+    directions[:, ::2] *= half
+    found = _first_hits(scene, directions)
+    hit = np.flatnonzero(found["primID"] >= 0)
+    triangle, u, v, far = (np.take(found[name], hit) for name in ("primID", "u", "v", "tfar"))
+    points = cv2.transpose(np.take(directions, hit, axis=0)) * far
+    opens = _opens(scene, mesh, triangle)
+    seen = surfaces(mesh, [materials[p.material] for p in pieces], opens, Hits(points, triangle, u, v), turn)
+    cosine, lit = _key_light(scene, light, points, seen.normal, rng)
+    shaded = np.ones((4, len(hit)), np.float32)
+    shaded[:3] = shade(light, seen, cosine, lit)
+    full = np.zeros((n * n, 4), np.float32)
+    full[np.take(samples, hit)] = cv2.transpose(shaded)
+    small = cv2.resize(full.reshape(n, n, 4), (px, px), interpolation=cv2.INTER_AREA)
     return floats(small[..., :3]), floats(small[..., 3])
 
 
-def _box(pieces: list[Piece], n: int, half: float) -> tuple[slice, slice]:
-    """Rows and columns of the n x n samples that the pieces can cover."""
-    at = project(np.concatenate([p.vertices for p in pieces]), n, half)
-    low = np.clip(np.floor(at.min(axis=0)), 0, n - 1).astype(int)
-    high = np.clip(np.ceil(at.max(axis=0)) + 1, 1, n).astype(int)
-    return slice(low[1], high[1]), slice(low[0], high[0])
+def _worth_casting(mesh: Mesh, n: int, half: float) -> NDArray[np.intp]:
+    """Numbers of the n x n samples, in order, that lie in a cell which some triangle's rectangle touches: the
+    other rays meet nothing for sure."""
+    side = -(-n // _CELL) + 1
+    corners = np.take(cv2.transpose(project(mesh.vertices, n, half)), mesh.triangles.T, axis=1)
+    (left, top), (right, bottom) = (
+        np.clip((edge + margin) / _CELL, 0, side - 1).astype(np.intp)
+        for edge, margin in ((corners.min(axis=1), -1), (corners.max(axis=1), 1 + _CELL))
+    )
+    # each rectangle raises the count at its first corner and lowers it past its ends
+    steps = np.zeros(side * side, np.intp)
+    for x, y, sign in ((left, top, 1), (right, top, -1), (left, bottom, -1), (right, bottom, 1)):
+        steps += sign * np.bincount(y * side + x, minlength=side * side)
+    covered = np.cumsum(np.cumsum(steps.reshape(side, side), axis=0), axis=1) > 0
+    return np.flatnonzero(covered.repeat(_CELL, axis=0).repeat(_CELL, axis=1)[:n, :n])
 
 
-def _surfaces(
-    pieces: list[Piece],
-    materials: list[Material],
-    scene: rtcore_scene.EmbreeScene,
-    met: dict[str, NDArray[Any]],
-    points: Floats,
-    turn: Floats,
-) -> _Hits:
-    count = len(points)
-    normal, albedo, finish = (np.empty((count, 3), np.float32) for _ in range(3))
-    open_ = np.empty((count, 1), np.float32)
-    first = 0
-    for piece in pieces:
-        own = np.flatnonzero((met["primID"] >= first) & (met["primID"] < first + len(piece.triangles)))
-        which = met["primID"][own] - first
-        first += len(piece.triangles)
-        if not len(own):
-            continue
-        material = materials[piece.material]
-        values = _between(_corner_table(piece, scene, which), which, met["u"][own], met["v"][own])
-        tilted, place = values[:, :3], values[:, 4:]
-        if material.texture is not None:
-            albedo[own] = sample(material.texture, place)
-            if material.relief is not None:
-                tilted = tilted + sample(material.relief, place) @ turn.T
-        else:
-            albedo[own] = place
-        normal[own], open_[own] = tilted, np.maximum(values[:, 3:4], material.least_open)
-        finish[own] = (material.gloss, material.sharpness, material.wrap)
-    return _Hits(points, -_unit(points), _unit(normal), open_, albedo, finish)
+def _opens(scene: rtcore_scene.EmbreeScene, mesh: Mesh, met: NDArray[np.int32]) -> Floats:
+    """Openness (V,) of the vertices of the triangles that rays have met; 0 elsewhere."""
+    seen = np.zeros(len(mesh.triangles), bool)
+    seen[met] = True
+    near = np.zeros(len(mesh.vertices), bool)
+    near[mesh.triangles[seen]] = True
+    opens = np.zeros(len(mesh.vertices), np.float32)
+    opens[near] = openness(scene, mesh.vertices[near], mesh.normals[near])
+    return opens
 
 
-def _corner_table(piece: Piece, scene: rtcore_scene.EmbreeScene, which: Ints) -> Floats:
-    """Per triangle and corner: normal, openness, and texture px or colour, (T, 3, 6 or 7)."""
-    used = np.zeros(len(piece.triangles), bool)
-    used[which] = True
-    seen = np.unique(piece.triangles[used])
-    opens = np.zeros((len(piece.vertices), 1), np.float32)
-    opens[seen, 0] = openness(scene, piece.vertices[seen], piece.normals[seen])
-    parts = [piece.normals[piece.triangles], opens[piece.triangles]]
-    if piece.corners is not None:
-        parts.append(piece.corners)
-    elif piece.colours is not None:
-        parts.append(piece.colours[piece.triangles])
-    return np.concatenate(parts, axis=2)
-
-
-def _between(table: Floats, which: Ints, u: Floats, v: Floats) -> Floats:
-    """Values at barycentric (u, v) of triangles `which` of a table (T, 3, K) -> (N, K)."""
-    rows = np.take(table, which, axis=0)
-    base = rows[:, 0]
-    return floats(base + (rows[:, 1] - base) * u[:, None] + (rows[:, 2] - base) * v[:, None])
-
-
-def _unit(v: Floats) -> Floats:
-    length = np.sqrt(np.einsum("ij,ij->i", v, v))
-    return floats(v / np.maximum(length, 1e-9)[:, None])
-
-
-def sample(texture: Floats, place: Floats) -> Floats:
-    """Bilinear look-up of (H, W, C) at px (N, 2) -> (N, C)."""
-    # OpenCV's remap takes at most 32,767 columns
-    width = 512
-    rows = -(-len(place) // width)
-    filled = np.zeros((rows * width, 2), np.float32)
-    filled[: len(place)] = place
-    grid = filled.reshape(rows, width, 2)
-    out = cv2.remap(texture, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return floats(out.reshape(rows * width, -1)[: len(place)])
-
-
-def _shade(scene: rtcore_scene.EmbreeScene, light: Light, rng: np.random.Generator, seen: _Hits) -> Floats:
-    """Key light with jittered shadow rays, light from all round dimmed by openness, a fill, a gloss."""
-    normal = seen.normal
-    gloss, sharp, wrap = (seen.finish[:, k, None] for k in range(3))
-    towards = light.towards + light.radius * (rng.random(normal.shape, np.float32) * 2 - 1)
-    cosine = normal @ light.towards[:, None]
-    # light that creeps under the skin reddens the edge of the shade
-    creep = wrap * _CREEP
-    bleed = np.maximum(cosine + creep, 0) / (1 + creep)
-    away = np.flatnonzero(cosine[:, 0] > -0.4)
-    lit = np.zeros((len(normal), 1), np.float32)
-    start = np.take(seen.points + normal * np.float32(8e-4), away, axis=0)
-    lit[away, 0] = _free(scene, start, np.take(towards, away, axis=0))
-    facing = np.maximum(np.einsum("ij,ij->i", normal, seen.towards_eye), 0)[:, None]
-    height = normal[:, 2:] * np.float32(0.5) + np.float32(0.5)
-    around = (light.ground + (light.sky - light.ground) * height + light.fill * facing) * seen.open
-    half = _unit(light.towards + seen.towards_eye)
-    shine = np.maximum(np.einsum("ij,ij->i", normal, half), 0)[:, None] ** sharp * gloss * lit
-    return floats(seen.albedo * (bleed * lit * light.colour + around) + shine * light.colour)
+def _key_light(
+    scene: rtcore_scene.EmbreeScene, light: Light, points: Floats, normal: Floats, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Cosine of the light's angle at each hit, (N,), and 1 where a ray towards a point of the light passes,
+    (N,)."""
+    towards = rng.random((points.shape[1], 3), np.float32)
+    towards *= 2
+    towards -= 1
+    towards *= light.radius
+    for axis in range(3):
+        towards[:, axis] += light.towards[axis]
+    start = floats(cv2.transpose(points + normal * np.float32(8e-4)))
+    cosine = cv2.transpose(normal) @ light.towards
+    lit = _free(scene, start, towards) & (cosine > -0.4)
+    return floats(cosine), lit.astype(np.float32)

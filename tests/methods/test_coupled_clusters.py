@@ -3,7 +3,7 @@ import torch
 from mien.methods.coupled_clusters import coupled_clusters_loss
 from tests import tiny
 
-TINY = {"width": 0.0625, "dropout": 0.0, "epochs": 1, "margin": 100.0, "metric_weight": 0.01}
+TINY = {"width": 0.0625, "dropout": 0.0, "epochs": 1, "margin": 10.0, "metric_weight": 0.2}
 
 
 def test_by_hand() -> None:

@@ -4,7 +4,13 @@ import torch
 
 from tests import tiny
 
-TINY = {"width": 0.0625, "dropout": 0.0, "epochs": 1}
+TINY = {
+    "width": 0.0625,
+    "dropout": 0.0,
+    "epochs": 1,
+    "start": 100.0,
+    "metric_weight": 0.1,
+}  # out of the inner radius
 
 
 def test_people_stand_with_all_their_expressions_in_a_batch() -> None:

@@ -1,3 +1,5 @@
+import math
+
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -56,3 +58,10 @@ def test_features_start_about_as_far_apart_as_the_radii_of_the_metric() -> None:
         features = network(faces / faces.std())[1]
     spread = (features - features.mean(dim=0)).square().sum(dim=1).mean()
     assert 0.5 < spread < 8  # He's weights alone would give 48 times as much
+
+
+def test_it_starts_with_nearly_no_opinion() -> None:
+    torch.manual_seed(0)
+    network = ExpressionNetwork(7, width=0.375, dropout=0.0, slope=0.1)
+    loss = cross_entropy(network.logits(torch.randn(14, 1, 60, 60)), torch.arange(14) % 7)
+    assert abs(loss.item() - math.log(7)) < 0.1

@@ -10,7 +10,7 @@ from torch.nn.functional import leaky_relu
 
 from mien.parts.inception_resnet import scaled
 
-START = 4.0  # squared length of f at the start, if the layers before kept theirs
+CALM = 0.01  # spread of the classifier's first weights
 MAPS_PX = 4  # side of the last maps of faces of 60 px
 
 
@@ -39,10 +39,19 @@ class Group(nn.Module):
 class ExpressionNetwork(nn.Module):
     """Grey faces (N, 1, 60, 60) to logits of expressions and to features f for a metric.
 
-    Without `metric` it ends at the logits.
+    Without `metric` it ends at the logits. `start` is the squared length of f at the start, if the layers
+    before keep theirs.
     """
 
-    def __init__(self, classes: int, width: float, dropout: float, slope: float, metric: bool = True) -> None:
+    def __init__(
+        self,
+        classes: int,
+        width: float,
+        dropout: float,
+        slope: float,
+        metric: bool = True,
+        start: float = 4.0,
+    ) -> None:
         super().__init__()
         self.slope = slope
         self.convolutions, channels = _convolutions(width, slope)
@@ -56,9 +65,10 @@ class ExpressionNetwork(nn.Module):
             self.fc4 = nn.Linear(2 * full, full, bias=False)  # P', eq. 17
             self.fc5 = nn.Linear(full, embedded)
         self.apply(self._he)
+        nn.init.normal_(self.expression.weight, std=CALM)  # He's would start far above the loss of no opinion
         if metric:  # after He alone features would lie far beyond the radii of any metric here
             with torch.no_grad():
-                self.fc5.weight.mul_((START / (2 * embedded)) ** 0.5)
+                self.fc5.weight.mul_((start / (2 * embedded)) ** 0.5)
 
     def forward(self, faces: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1, 60, 60) -> logits (N, C) and features f (N, D)."""

@@ -32,6 +32,7 @@ class MetricSettings(Section):
     slope: float = Field(0.1, ge=0, lt=1)  # eta of the leaky ReLU
     dropout: float = Field(0.5, ge=0, lt=1)  # of FC2 and FC3
     metric_weight: float = Field(1.0, gt=0)  # lambda
+    start: float = Field(4.0, gt=0)  # squared length of features at the start, about
     per_class: int = Field(2, ge=2)  # faces of each class in a batch
     epochs: int = Field(100, ge=1)
     learning_rate: float = Field(0.01, gt=0)
@@ -51,8 +52,9 @@ class MetricLearner(nn.Module):
     def __init__(self, config: MetricSettings, classes: Sequence[str]) -> None:
         super().__init__(config, classes)
         self.input_px = FACE_PX
+        c = config
         self.network = ExpressionNetwork(
-            len(self.classes), config.width, config.dropout, config.slope, metric=config.metric_weight > 0
+            len(self.classes), c.width, c.dropout, c.slope, metric=c.metric_weight > 0, start=c.start
         )
         self.evaluations = 0  # distances of the last batch
         self.passes = 0  # faces through the network for the last update

@@ -47,7 +47,7 @@ def test_only_the_decoder_is_refined_and_the_one_of_before_is_kept() -> None:
     sum(near.deceiving(x, lambda pictures: [pictures] * 3, Refinement(), 4.0).values()).backward()
     optimizer.step()
     assert all(torch.equal(before[name], value) for name, value in near.unrefined.state_dict().items())
-    assert not torch.equal(near.decoder.paint.skip.weight, near.unrefined.paint.skip.weight)
+    assert not torch.equal(near.decoder.paint.skip.weight, near.unrefined[1].paint.skip.weight)
     assert all(parameter.grad is None for parameter in near.encoder.parameters())
     near.eval()
     assert not torch.equal(near.rebuilt(x), near.rebuilt(x, refined=False))
@@ -63,3 +63,14 @@ def test_a_network_is_taken_out_of_a_state_by_its_name() -> None:
     assert state.keys() == {"neighbourhoods.x", "other"}
     assert all(torch.equal(value, found.state_dict()[name]) for name, value in near.state_dict().items())
     assert set_aside(state, "neighbourhood", made) is None
+
+
+def test_the_encoder_learns_in_the_refinement_only_if_it_is_told_to() -> None:
+    near, x = made().eval(), torch.randn(4, 1, 32, 32)
+    near.begin_refinement()
+    how = Refinement(encoder_learns=True)
+    moved = {id(parameter) for parameter in near.refined_by("generator", how)}
+    assert {id(parameter) for parameter in near.encoder.parameters()} < moved
+    sum(near.deceiving(x, lambda pictures: [pictures] * 3, how, 4.0).values()).backward()
+    assert all(parameter.grad is not None for parameter in near.encoder.parameters())
+    assert len(near.refined_by("generator", Refinement())) < len(moved)

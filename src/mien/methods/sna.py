@@ -190,7 +190,7 @@ class SNA(Method):
         if phase.name == AUTOENCODER:
             return list(self.neighbourhood.parameters())
         if phase.name == REFINEMENT:
-            return self.neighbourhood.refined_by(turn)
+            return self.neighbourhood.refined_by(turn, self.config.refinement)
         return list(self.classifier.parameters())
 
     def optimizer(self, phase: Phase, turn: str) -> Optimizer:
@@ -332,7 +332,7 @@ class SNA(Method):
 
     def _neighbourhood(self) -> Neighbourhood:
         c = self.config
-        return Neighbourhood(c.input_px, c.autoencoder_width, c.autoencoder.dropout)
+        return Neighbourhood(c.input_px, c.autoencoder_width, c.autoencoder.dropout, c.autoencoder.code)
 
     def _take_over(self, file: str) -> None:
         """Fill the networks of the phases that are not trained here."""

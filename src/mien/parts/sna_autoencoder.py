@@ -19,7 +19,6 @@ from torch.nn.functional import interpolate, mse_loss, relu
 from mien.config import Section
 
 STRIDES = 4  # stages that halve the side
-CODE = 64  # of z
 CLIP = 0.01  # of the critic's weights, as in WGAN
 
 
@@ -35,6 +34,7 @@ class AutoEncoding(Section):
     dropout: float = Field(0.1, ge=0, lt=1)
     picture_weight: float = Field(4.0, ge=0)  # alpha_0; the other scales weigh 1
     targets_learn: bool = False  # the clean features get gradients too
+    code: int = Field(64, ge=2)  # numbers of z
 
 
 class Refinement(Section):
@@ -49,6 +49,7 @@ class Refinement(Section):
     decay_epochs: int = Field(20, ge=1)  # a tenth of it from then to then
     adversarial_weight: float = Field(5.0, ge=0)  # lambda_adv
     pixel_weight: float = Field(1.0, ge=0)
+    encoder_learns: bool = False  # the encoder is refined too, its statistics standing still
     perceptual_weights: list[float] = Field([100.0, 0.1, 0.001], min_length=3, max_length=3)
 
 
@@ -60,7 +61,7 @@ def scaled(channels: int, width: float) -> int:
 class Encoder(nn.Module):
     """E: dropout on the picture, stages a to d, a linear layer (Table I)."""
 
-    def __init__(self, side: int, width: float = 1.0, dropout: float = 0.1) -> None:
+    def __init__(self, side: int, width: float = 1.0, dropout: float = 0.1, code: int = 64) -> None:
         super().__init__()
         self.channels = tuple(scaled(n, width) for n in (16, 32, 64, 80))
         self.corrupt = nn.Dropout(dropout)
@@ -71,10 +72,10 @@ class Encoder(nn.Module):
         )
         self.bend = nn.LeakyReLU(0.01)
         self.side = side // 2**STRIDES
-        self.code = nn.Linear(self.channels[-1] * self.side**2, CODE)
+        self.code = nn.Linear(self.channels[-1] * self.side**2, code)
 
     def forward(self, x: Tensor, corrupted: bool = False) -> tuple[Tensor, list[Tensor]]:
-        """(N, 1, H, H) -> z (N, 64) and the maps of a to d; dropout only if `corrupted`, and in training."""
+        """(N, 1, H, H) -> z (N, code) and the maps of a to d; dropout if `corrupted`, and in training."""
         maps = []
         x = self.corrupt(x) if corrupted else x
         for stage in self.stages[:-1]:
@@ -136,17 +137,17 @@ class Painting(nn.Module):
 class Decoder(nn.Module):
     """G: a linear layer, stages c, b, a and t of two residual blocks each, stage o (Table I)."""
 
-    def __init__(self, side: int, width: float = 1.0) -> None:
+    def __init__(self, side: int, width: float = 1.0, code: int = 64) -> None:
         super().__init__()
         a, b, c, d = (scaled(n, width) for n in (16, 32, 64, 80))
         self.start = (d, side // 2**STRIDES, side // 2**STRIDES)
-        self.spread = nn.Linear(CODE, math.prod(self.start))
+        self.spread = nn.Linear(code, math.prod(self.start))
         pairs = ((d, c), (c, b), (b, a), (a, a))
         self.stages = nn.ModuleList(nn.Sequential(Enlarging(i, o), Residual(o)) for i, o in pairs)
         self.paint = Painting(a)
 
     def forward(self, z: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(N, 64) -> the picture (N, 1, H, H) and the maps that answer the encoder's a, b, c and d."""
+        """(N, code) -> the picture (N, 1, H, H) and the maps that answer the encoder's a, b, c and d."""
         x = self.spread(z).unflatten(1, self.start)
         maps = [x]
         for stage in self.stages:

@@ -2,7 +2,7 @@
 
 Paper: Fu et al., *Semantic Neighborhood-Aware Deep Facial Expression Recognition*, TIP 2020, section III-B.
 The spread of the noise is not given: here it is a share of each dimension's spread of z over training faces.
-Only the decoder is refined, and the encoder stands in evaluation mode meanwhile.
+Only the decoder is refined, unless `encoder_learns`, and the encoder stands in evaluation mode meanwhile.
 """
 
 import copy
@@ -17,7 +17,6 @@ from torch.optim import SGD, Optimizer, RMSprop
 
 from mien.parts.noise import apart, normal
 from mien.parts.sna_autoencoder import (
-    CODE,
     AutoEncoding,
     Critic,
     Decoder,
@@ -38,31 +37,33 @@ Perceived = Callable[[Tensor], Sequence[Tensor]]
 
 
 class Neighbourhood(nn.Module):
-    """E and G; from the refinement on also the decoder of before, and while it lasts the critic."""
+    """E and G; from the refinement on also what they were before, and while it lasts the critic."""
 
-    spread: Tensor  # (64,): of z over the training part
+    spread: Tensor  # (code,): of z over the training part
     autoencoder_weight: Tensor  # (): lambda_AE of this epoch
 
-    def __init__(self, side: int, width: float, dropout: float) -> None:
+    def __init__(self, side: int, width: float, dropout: float, code: int = 64) -> None:
         super().__init__()
-        self.encoder, self.decoder = Encoder(side, width, dropout), Decoder(side, width)
-        self.unrefined: Decoder | None = None
+        self.encoder, self.decoder = Encoder(side, width, dropout, code), Decoder(side, width, code)
+        self.unrefined: nn.ModuleList | None = None  # E and G
         self.critic: Critic | None = None
         self._critic = (side, width)
-        self.register_buffer("spread", torch.ones(CODE))
+        self.register_buffer("spread", torch.ones(code))
         self.register_buffer("autoencoder_weight", torch.ones(()))
 
     def keep_unrefined(self) -> None:
-        """Set the decoder aside as it is."""
-        self.unrefined = copy.deepcopy(self.decoder)
+        """Set copies of E and G aside as they are."""
+        self.unrefined = nn.ModuleList([copy.deepcopy(self.encoder), copy.deepcopy(self.decoder)])
 
     def take_over(self, file: str, key: str, refined: bool) -> "Neighbourhood":
-        """Itself, with E and G from a model that mien saved; not refined: with the decoder of before."""
+        """Itself, with E and G from a model that mien saved; not refined: as they were before."""
         if refined or holds(file, "neighbourhood.unrefined"):
             self.keep_unrefined()
         load_weights(self, file, key, within="neighbourhood")
         if not refined and self.unrefined is not None:
-            self.decoder, self.unrefined = self.unrefined, None
+            for network, before in zip((self.encoder, self.decoder), self.unrefined, strict=True):
+                network.load_state_dict(before.state_dict())
+            self.unrefined = None
         return self
 
     def begin_refinement(self) -> None:
@@ -71,18 +72,20 @@ class Neighbourhood(nn.Module):
         self.critic = Critic(*self._critic)
         self.critic.clip()
 
-    def refined_by(self, turn: str) -> list[nn.Parameter]:
+    def refined_by(self, turn: str, how: Refinement) -> list[nn.Parameter]:
         """The parameters that a turn of the refinement moves."""
         assert self.critic is not None
-        return self.critic.moved() if turn == CRITIC else list(self.decoder.parameters())
+        if turn == CRITIC:
+            return self.critic.moved()
+        return [*self.decoder.parameters(), *(self.encoder.parameters() if how.encoder_learns else ())]
 
     def optimizer(self, turn: str, how: Refinement) -> Optimizer:
         """RMSprop without momentum, which clips the critic's weights after each of its steps."""
         critic = self.critic
         assert critic is not None
         if turn == GENERATOR:
-            return RMSprop(self.refined_by(turn), how.learning_rate)
-        optimizer = RMSprop(self.refined_by(turn), how.critic_rate)
+            return RMSprop(self.refined_by(turn, how), how.learning_rate)
+        optimizer = RMSprop(self.refined_by(turn, how), how.critic_rate)
         optimizer.register_step_post_hook(lambda *_: critic.clip())
         return optimizer
 
@@ -96,14 +99,14 @@ class Neighbourhood(nn.Module):
 
     def forward(self, x: Tensor, seed: Tensor, noise: float) -> Tensor:
         """I_tr = G(E(I) + n), n drawn by each face's own seed: (N, 1, H, H), (N,) -> (N, 1, H, H)."""
-        step = noise * self.spread * normal(apart(seed, LATENT), CODE)
+        step = noise * self.spread * normal(apart(seed, LATENT), len(self.spread))
         picture: Tensor = self.decoder(self.encoder(x)[0] + step)[0]
         return picture.float()
 
     def rebuilt(self, x: Tensor, refined: bool = True) -> Tensor:
-        """G(E(I)), by the decoder as it is or as it was before its refinement."""
-        decoder = self.decoder if refined or self.unrefined is None else self.unrefined
-        picture: Tensor = decoder(self.encoder(x)[0])[0]
+        """G(E(I)), by the networks as they are or as they were before their refinement."""
+        encoder, decoder = self.unrefined if self.unrefined and not refined else (self.encoder, self.decoder)
+        picture: Tensor = decoder(encoder(x)[0])[0]
         return picture.float()
 
     def autoencoding(self, x: Tensor, how: AutoEncoding) -> Tensor:
@@ -128,13 +131,15 @@ class Neighbourhood(nn.Module):
         """L_G: lambda_AE Loss_AE, lambda_adv L_adv, and Loss_Rec in its two parts."""
         assert self.critic is not None
         with torch.no_grad():
-            code, maps = self.encoder(x)
             wanted = perceived(x)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and how.encoder_learns):
+            code, maps = self.encoder(x)
         rebuilt, answers = self.decoder(code)
         seen = zip(how.perceptual_weights, wanted, perceived(rebuilt), strict=True)
         alike = [weight * mse_loss(own.float(), aim.float()) for weight, aim, own in seen]
         return {
-            "autoencoding": self.autoencoder_weight * autoencoding(x, rebuilt, maps, answers, picture_weight),
+            "autoencoding": self.autoencoder_weight
+            * autoencoding(x, rebuilt, [m.detach() for m in maps], answers, picture_weight),
             "deceived": -how.adversarial_weight * self.critic(rebuilt).mean(),
             "pixels": how.pixel_weight * mse_loss(rebuilt.float(), x),
             "perceptual": torch.stack(alike).sum(),

@@ -149,6 +149,7 @@ def flips(outcomes: Sequence[Outcome]) -> Grid | None:
             method_words(outcome),
             f"{cell['fold']}, {cell['seed']}",
             percent(record["flips_auc"]),
+            percent(_last(outcome, cell, "flips_auc")),
             percent(record["flips_keep_rate"]),
             percent(_last(outcome, cell, "keep_rate")),
         ]
@@ -161,6 +162,7 @@ def flips(outcomes: Sequence[Outcome]) -> Grid | None:
         "mask",
         "fold, seed",
         "AUC of Div, %",
+        "in the last epoch, %",
         "flipped kept, %",
         "all kept, last epoch, %",
     )

@@ -190,7 +190,8 @@ def _sheet(seen: Seen, classes: Sequence[str], where: str, hidden: str | None) -
         own = torch.nonzero(seen.asked & (seen.person == person))[:, 0]
         label = seen.label[own]
         expressive = own[label != classes.index(NEUTRAL)]
-        chosen = (expressive if len(expressive) else own)[number % max(len(expressive), 1)]
+        of = expressive if len(expressive) else own
+        chosen = of[number * len(of) // len(people)]  # faces of one expression lie together
         pictures = [_jpeg(part[chosen, 0]) for part in (seen.faces, seen.made, seen.target)]
         rows.append((classes[int(seen.label[chosen])], pictures))
     return Sheet(about, rows, None)

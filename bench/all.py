@@ -1,7 +1,8 @@
 """`make bench`: every benchmark in turn, on an otherwise idle machine; prints the README's speed table.
 
 Each script measures its subject and what a user would pick instead in one run, so that the ratio holds on
-any machine. The figures are ratios and rates, not tests: nothing here fails on a slow day.
+any machine. The figures are ratios and rates, not tests: nothing here fails on a slow day. By themselves run
+what takes a quarter of an hour: memory.py and many_pictures.py.
 """
 
 import subprocess

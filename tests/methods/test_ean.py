@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pydantic import ValidationError
+from torch.optim import SGD, AdamW
 
 from mien import methods
 from mien.config import MienError
@@ -66,6 +67,21 @@ def test_phases_and_the_rate_through_them() -> None:
             schedule.step()
     expected = {0: 1e-1, 20: 1e-2, 40: 1e-3, 50: 1e-3, 60: 1e-4, 80: 1e-5}
     assert {epoch: rates[epoch] for epoch in expected} == pytest.approx(expected)
+
+
+def test_either_optimizer_is_clipped_in_association_alone() -> None:
+    for name, kind in (("sgd", SGD), ("adamw", AdamW)):
+        method = tiny.build("ean", optimizer=name, clip_norm=0.5)
+        warmup, association, _ = method.phases()
+        for phase, clipped in ((warmup, False), (association, True)):
+            optimizer = method.optimizer(phase, "expression")
+            assert type(optimizer) is kind
+            own = method.moved_by(phase, "expression")
+            for parameter in own:
+                parameter.grad = torch.ones_like(parameter)
+            optimizer.step()
+            norm = torch.stack([parameter.grad.norm() for parameter in own]).norm()
+            assert (float(norm) < 0.51) == clipped
 
 
 def test_without_links_there_is_one_phase() -> None:

@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mien.config import MienError, Section
@@ -72,6 +72,7 @@ class EANConfig(Section):
     batch_size: int = Field(64, ge=2)
     warmup_epochs: int = Field(50, ge=0)  # A = I
     association_epochs: int = Field(50, ge=1)
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # adamw: where weights start at random
     learning_rate: float = Field(0.1, gt=0)
     backbone_rate: float = Field(1.0, gt=0, le=1)  # of the learning rate; 0.1 is kinder to given weights
     drop_epochs: int = Field(20, ge=1)  # a tenth of the rate after each so many epochs
@@ -139,10 +140,8 @@ class EAN(Method):
         """Load the weight file and add the discriminator, before the first phase."""
         first = phase.name == self.phases()[0].name
         if first and self.config.weights:
-            key = "methods.ean.weights"
-            self._weights_sha256 = load_weights(
-                self.backbone.network, self.config.weights, key, within="backbone.network"
-            )
+            file, key = self.config.weights, "methods.ean.weights"
+            self._weights_sha256 = load_weights(self.backbone.network, file, key, within="backbone.network")
         if self.config.generator.use and first:
             self.discriminator = Discriminator(self.backbone.tapped, self.config.generator.people)
 
@@ -163,7 +162,7 @@ class EAN(Method):
         return [*self.backbone.parameters(), *self.association.parameters()]
 
     def optimizer(self, phase: Phase, turn: str) -> Optimizer:
-        """Adam for the discriminator; SGD, clipped after warm-up, for the rest."""
+        """Adam for the discriminator; SGD or AdamW, clipped after warm-up, for the rest."""
         c, parameters = self.config, self.moved_by(phase, turn)
         if turn == "discriminator":
             return Adam(parameters, lr=c.generator.learning_rate, betas=(c.generator.beta_1, 0.999))
@@ -171,10 +170,12 @@ class EAN(Method):
             {"params": list(self.association.parameters())},
             {"params": list(self.backbone.parameters()), "lr": c.learning_rate * c.backbone_rate},
         ]
-        sgd = SGD(groups, lr=c.learning_rate, momentum=c.momentum, weight_decay=c.weight_decay)
+        made: Optimizer = AdamW(groups, lr=c.learning_rate, weight_decay=c.weight_decay)
+        if c.optimizer == "sgd":
+            made = SGD(groups, lr=c.learning_rate, momentum=c.momentum, weight_decay=c.weight_decay)
         if phase.name == ASSOCIATION:
-            sgd.register_step_pre_hook(lambda *_: _clip(parameters, c.clip_norm))
-        return sgd
+            made.register_step_pre_hook(lambda *_: _clip(parameters, c.clip_norm))
+        return made
 
     def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
         """A tenth after each `drop_epochs`, counted through warm-up and association; none for Adam."""

@@ -1,6 +1,5 @@
 """Two corpora read at once."""
 
-
 import numpy as np
 import pytest
 

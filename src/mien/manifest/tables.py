@@ -90,13 +90,15 @@ def write_table(table: pa.Table, path: Path, schema: pa.Schema, gated: bool = Fa
 
     gated: the corpus's owner limits what may be done with its pictures; the file says so (`is_gated`).
     """
-    with whole(path) as scratch:
-        # Arrow 25 cannot read a null among lists of a fixed length (apache/arrow issue 35692): without its
-        # own schema they come back as lists of any length, and read_table gives them their length again
-        with pq.ParquetWriter(scratch, schema, compression="zstd", store_schema=False) as writer:
-            writer.write_table(table.cast(schema))
-            if gated:
-                writer.add_key_value_metadata({_GATED: "true"})
+    # Arrow 25 cannot read a null among lists of a fixed length (apache/arrow issue 35692): without its
+    # own schema they come back as lists of any length, and read_table gives them their length again
+    with (
+        whole(path) as scratch,
+        pq.ParquetWriter(scratch, schema, compression="zstd", store_schema=False) as writer,
+    ):
+        writer.write_table(table.cast(schema))
+        if gated:
+            writer.add_key_value_metadata({_GATED: "true"})
 
 
 def is_gated(path: Path) -> bool:

@@ -15,8 +15,13 @@ os.environ["RAY_AUTH_MODE"] = "token"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n`: one worker has all that starts Ray or MLflow, one the two ranks; else a module stays whole."""
+    """With `-n`: one worker has all that starts Ray or MLflow, one the two ranks; else a module stays whole.
+
+    A module that is slow without Ray may name a group of its own.
+    """
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         group = str(item.path)
         if item.get_closest_marker("slow"):
             group = "slow"

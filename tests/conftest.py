@@ -14,6 +14,7 @@ prepare_environment()
 os.environ["RAY_AUTH_MODE"] = "token"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With `-n`: one worker has all that starts Ray or MLflow, one the two ranks; else a module stays whole.
 

@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 # a pytest worker a core; tests/conftest.py says what must not run side by side
-SIDE_BY_SIDE := -n logical --dist loadgroup
+SIDE_BY_SIDE := -n logical
 
 .DEFAULT_GOAL := help
 .PHONY: help env repro ui test check bench lock clean

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from mien.cluster.environment import prepare_environment
 from tests.two_ranks import TwoRanks
@@ -13,22 +15,19 @@ from tests.two_ranks import TwoRanks
 prepare_environment()
 os.environ["RAY_AUTH_MODE"] = "token"
 
+RAY_OR_MLFLOW = ("tests/cluster/", "tests/tracking/")
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n`: one worker has all that starts Ray or MLflow, one the two ranks; else a module stays whole.
 
-    A module that is slow without Ray may name a group of its own.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group"):
-            continue
-        group = str(item.path)
-        if item.get_closest_marker("slow"):
-            group = "slow"
-        elif "two_ranks" in getattr(item, "fixturenames", ()):
-            group = "two ranks"
-        item.add_marker(pytest.mark.xdist_group(group))
+class OneRayAtATime(LoadFileScheduling):
+    """With `-n`: a file stays on one worker, and all files that start Ray or MLflow share one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "ray" if nodeid.startswith(RAY_OR_MLFLOW) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneRayAtATime:
+    """Groups marked for `--dist loadgroup` do not reach xdist 3.8 under pytest 9.2."""
+    return OneRayAtATime(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -44,10 +44,12 @@ def test_a_corpus_that_is_there_brings_its_experiments(root: Path) -> None:
     put(root, "data/raw/ck_plus")
     (root / "data/raw/cfee").mkdir()  # empty: as good as missing
     whole = load_params(root / "presets" / "paper.yaml")
+    ck_plus = {"ck_plus_6", "ck_plus_7", "ck_plus_8", "ck_plus_frames"}
     params, absent, _ = write_preset(root, "paper")
-    assert set(params.corpora) == {"kdef", "ck_plus_6", "ck_plus_7", "ck_plus_8", "rendered"}
+    assert set(params.corpora) == {*ck_plus, "kdef", "rendered"}
     assert params.shard.folds_of == {"ck_plus_6": 10, "ck_plus_7": 10, "ck_plus_8": 10}
-    wanted = {n: e for n, e in whole.experiments.items() if e.corpus in params.corpora}
+    there = set(params.corpora)
+    wanted = {n: e for n, e in whole.experiments.items() if {e.corpus, e.second_corpus} <= there}
     assert params.experiments == wanted
     assert "hsnet-kdef" in wanted
     assert "hsnet-raf-db" in absent["raf_db"]

@@ -52,7 +52,7 @@ SETTINGS: dict[str, Any] = {
     "report": {"people_on_sheet": 1, "faces_with_landmarks": 1},
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("paper")]
+pytestmark = pytest.mark.slow
 
 
 class Dry:

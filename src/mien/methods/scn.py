@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ from mien.parts.pictures import Light, normalise, resize
 from mien.parts.vectors import Fitted
 from mien.parts.weights import load_weights
 from mien.shards.batch import Batch
+from mien.shards.order import key_hashes
 
 
 class SCNConfig(Section):
@@ -74,6 +76,11 @@ def relabelled(logits: Tensor, label: Tensor, margin: float) -> Tensor:
     return torch.where(most - own > margin, predicted, label)
 
 
+def hashes(batch: Batch) -> Tensor:
+    """A number (N,) int64 for each face, the same in every epoch and run."""
+    return torch.from_numpy(key_hashes(batch.keys).view(np.int64)).to(batch.label.device)
+
+
 class SCN(Fitted, Method):
     """Backbone, importance and classifier; labels that have changed are a buffer while it trains."""
 
@@ -82,7 +89,9 @@ class SCN(Fitted, Method):
     needs = frozenset({"faces", "label", "true_label"})
     config: SCNConfig
     relabels: Tensor  # bool (): whether this epoch relabels
-    current: Tensor  # (faces of the training part,) int64: the label in use; empty when trained
+    known: Tensor  # (faces of the training part,) int64, ascending: hashes of their keys; empty when trained
+    given: Tensor  # (2, faces) int64: their labels as given, and without label noise
+    current: Tensor  # (faces,) int64: the labels in use
 
     def __init__(self, config: SCNConfig, classes: Sequence[str]) -> None:
         super().__init__(config, classes)
@@ -91,9 +100,9 @@ class SCN(Fitted, Method):
         self.importance = nn.Linear(self.backbone.features, 1)
         self.classify = nn.Linear(self.backbone.features, len(classes))
         self.register_buffer("relabels", torch.tensor(False))
+        self.register_buffer("known", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("given", torch.zeros(2, 0, dtype=torch.int64))
         self.register_buffer("current", torch.zeros(0, dtype=torch.int64))
-        self._row: dict[str, int] = {}  # of each face of the training part
-        self._labels = torch.zeros(2, 0, dtype=torch.int64)  # of each: as given, and without label noise
         self._weights_sha256: str | None = None
         self._told: dict[str, float] = {}
 
@@ -126,39 +135,37 @@ class SCN(Fitted, Method):
     def refresh(self, batches: Callable[[], Iterable[Batch]], phase: Phase, epoch: int) -> None:
         """Relabelling begins; the training part is read once to know each face's place."""
         self.relabels.fill_(epoch >= self.config.relabel_from_epoch)
-        if not self._row:
-            keys: list[str] = []
-            labels: list[Tensor] = []
-            for batch in batches():
-                keys += batch.keys
-                true = batch.label if batch.true_label is None else batch.true_label
-                labels.append(torch.stack([batch.label, true]))
-            self._row = {key: n for n, key in enumerate(keys)}
-            self._labels = torch.cat(labels, dim=1)
-        if len(self.current) != len(self._row):
-            self.keep(current=self._labels[0].clone())
+        if len(self.current):
+            return
+        known: list[Tensor] = []
+        given: list[Tensor] = []
+        for batch in batches():
+            true = batch.label if batch.true_label is None else batch.true_label
+            known.append(hashes(batch))
+            given.append(torch.stack([batch.label, true]))
+        order = torch.cat(known).argsort()
+        labels = torch.cat(given, dim=1)[:, order]
+        self.keep(known=torch.cat(known)[order], given=labels, current=labels[0].clone())
 
     def finish(self, phase: Phase) -> None:
         """Forget the labels in use, but not how many have changed."""
         self._told = self._counts()
-        self.keep(current=torch.zeros(0))
+        self.keep(known=torch.zeros(0), given=torch.zeros(2, 0), current=torch.zeros(0))
 
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """Cross-entropy of weighted logits under the labels in use, and rank regularisation."""
         logits, weight = self._seen(batch)
-        rows = torch.tensor([self._row.get(key, -1) for key in batch.keys], device=weight.device)
-        known = rows >= 0
-        label = (
-            torch.where(known, self.current[rows.clamp(min=0)], batch.label) if known.any() else batch.label
-        )
+        rows, found = self._rows(batch)
+        label = torch.where(found, self.current[rows], batch.label) if len(self.current) else batch.label
         whole, _ = gathered(weight[:, None])
         c = self.config
         if self.training and bool(self.relabels):
-            new, _ = gathered(
-                torch.stack([rows, relabelled(logits.detach(), label, c.relabel_margin)], dim=1)
+            new = torch.stack(
+                [found.long(), rows, relabelled(logits.detach(), label, c.relabel_margin)], dim=1
             )
-            new = new[new[:, 0] >= 0]
-            self.current[new[:, 0]] = new[:, 1]
+            every, _ = gathered(new)
+            every = every[every[:, 0] == 1]
+            self.current[every[:, 1]] = every[:, 2]
         return {
             "cross_entropy": cross_entropy(logits, label),
             "rank": rank_loss(whole[:, 0], c.upper_share, c.rank_margin),
@@ -182,12 +189,18 @@ class SCN(Fitted, Method):
         return {"weights": f"file {self._weights_sha256}" if self._weights_sha256 else "random", **self._told}
 
     def _counts(self) -> dict[str, float]:
-        if len(self.current) != self._labels.shape[1] or not len(self.current):
+        if not len(self.current):
             return {}
-        given, true = self._labels.to(self.current.device)
+        given, true = self.given
         changed = self.current != given
         right = int((changed & (self.current == true)).sum())
         return {"relabelled": float(changed.sum()), "relabelled_rightly": float(right)}
+
+    def _rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Where the batch's faces stand in `known` (N,), and whether they do; 0 where nothing is known."""
+        own = hashes(batch)
+        rows = torch.searchsorted(self.known, own).clamp(max=max(len(self.known) - 1, 0))
+        return rows, self.known[rows] == own if len(self.known) else torch.zeros_like(own, dtype=torch.bool)
 
     def _seen(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Weighted logits (N, C) and weights (N,) in (0, 1): a face of weight 0 is of every class alike."""

@@ -79,7 +79,7 @@ def test_a_step_against_a_sharp_discriminator_lowers_what_it_tells() -> None:
     first = judge.deceived(moved, faces, HOW)
     (slope,) = torch.autograd.grad(first["adversarial"], moved)
     second = judge.deceived(tapped - 20 * slope, faces, HOW)
-    assert float(second["adversarial"]) < float(first["adversarial"])
+    assert second["adversarial"].detach() < first["adversarial"].detach()
     assert all(torch.equal(before[n], v) for n, v in judge.state_dict().items()), "the judge itself moved"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mien.evaluation.closed_set import paper
 from mien.evaluation.closed_set.noise import Rights, compared, rights
-from mien.evaluation.one_class.section import Grid
+from mien.evaluation.markdown import Grid
 from mien.evaluation.outcomes import Outcome
 from mien.evaluation.rows import NONE, percent
 

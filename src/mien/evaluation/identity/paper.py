@@ -1,6 +1,6 @@
 """What IDFERM prints (Liu et al., Pattern Recognition 88, 2019): Tables 1 to 6, on its own corpora."""
 
-from mien.evaluation.one_class.section import Grid
+from mien.evaluation.markdown import Grid
 
 IDENTITY_ERRORS = {
     0.0: 2.13, 0.001: 1.77, 0.005: 1.06, 0.01: 0.32, 0.015: 0.13, 0.02: 0.11, 0.025: 0.1, 0.03: 0.1,

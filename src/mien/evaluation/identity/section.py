@@ -12,7 +12,7 @@ from mien.evaluation.identity.costs import costs
 from mien.evaluation.identity.generation import Generated, Sheet, read_generated
 from mien.evaluation.identity.paper import ERRATA, IDENTITY_ERRORS, TABLES
 from mien.evaluation.identity.sequences import accuracy_by_sequence, sequences_of
-from mien.evaluation.one_class.section import Grid
+from mien.evaluation.markdown import Grid
 from mien.evaluation.outcomes import Outcome
 from mien.evaluation.predictions import PREDICTIONS_FILE, TEST, read_predictions
 from mien.evaluation.results import FIGURES

@@ -1,13 +1,12 @@
 """IDFERM's part of results.md."""
 
 from mien.evaluation.identity.section import IdentitySection
-from mien.evaluation.markdown import markdown_table
-from mien.evaluation.one_class.section import Grid
+from mien.evaluation.markdown import grid_lines
 
 
 def identity_markdown(section: IdentitySection) -> list[str]:
     """Its lines: rivals, costs, sequences, generated faces, settings, what the paper prints."""
-    lines = ["", "## Faces without their expression: IDFERM and its rivals", "", *_grid(section.rivals)]
+    lines = ["", "## Faces without their expression: IDFERM and its rivals", "", *grid_lines(section.rivals)]
     titled = (
         ("What the metric costs (Table 2)", section.costs),
         ("By sequence", section.sequences),
@@ -16,12 +15,8 @@ def identity_markdown(section: IdentitySection) -> list[str]:
     )
     for title, grid in titled:
         if grid:
-            lines += ["", f"### {title}", "", *_grid(grid)]
+            lines += ["", f"### {title}", "", *grid_lines(grid)]
     lines += ["", "### What the paper prints"]
     for grid in section.paper:
-        lines += ["", *_grid(grid)]
+        lines += ["", *grid_lines(grid)]
     return [*lines, "", *(f"- {sentence}" for sentence in section.errata)]
-
-
-def _grid(grid: Grid) -> list[str]:
-    return [*markdown_table(grid.header, grid.rows), "", grid.caption]

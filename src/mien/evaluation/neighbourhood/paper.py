@@ -1,6 +1,6 @@
 """What SNA's paper (Fu et al., IEEE TIP 2020) prints: Tables III to VIII and Fig. 7, in percent."""
 
-from mien.evaluation.one_class.section import Grid
+from mien.evaluation.markdown import Grid
 
 ANNOTATORS = 65.3
 """Agreement of AffectNet's annotators, Table III (the text says 65.4): the limit of the closing ratio."""

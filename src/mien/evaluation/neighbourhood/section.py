@@ -7,6 +7,7 @@ from pathlib import Path
 from mien import methods
 from mien.config import Params
 from mien.evaluation.facts import hidden_because
+from mien.evaluation.markdown import Grid
 from mien.evaluation.neighbourhood import paper, tables
 from mien.evaluation.neighbourhood.pictures import (
     COLUMNS,
@@ -17,7 +18,6 @@ from mien.evaluation.neighbourhood.pictures import (
     strips,
 )
 from mien.evaluation.neighbourhood.sequences import failures
-from mien.evaluation.one_class.section import Grid
 from mien.evaluation.outcomes import CELLS, Outcome
 from mien.evaluation.predictions import PREDICTIONS_FILE, TEST, Predictions, read_predictions
 from mien.methods.sna import SNA

@@ -10,9 +10,9 @@ from scipy import stats
 from mien.config import Params
 from mien.config.report import Evaluate
 from mien.evaluation import intervals
+from mien.evaluation.markdown import Grid
 from mien.evaluation.neighbourhood import paper
 from mien.evaluation.neighbourhood.sequences import Failures
-from mien.evaluation.one_class.section import Grid
 from mien.evaluation.outcomes import Outcome
 from mien.evaluation.results import FIGURES
 from mien.evaluation.rows import NONE, interval, percent

@@ -23,10 +23,11 @@ from mien import methods
 from mien.config import Params
 from mien.config.train import Cell
 from mien.evaluation.facts import hidden_because
+from mien.evaluation.markdown import Grid
 from mien.evaluation.one_class.orderings import ablations
 from mien.evaluation.one_class.outcomes import OneClassOutcome, in_order
 from mien.evaluation.one_class.regions import PROTOTYPES, Points, Polygon, mask, polygons, share_inside
-from mien.evaluation.one_class.section import Grid, trials_of
+from mien.evaluation.one_class.section import trials_of
 from mien.evaluation.outcomes import CELLS
 from mien.evaluation.rows import NONE, percent
 from mien.methods.contract import Method

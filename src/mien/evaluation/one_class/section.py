@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mien.evaluation import figures
 from mien.evaluation.figures import RatioCurve
+from mien.evaluation.markdown import Grid
 from mien.evaluation.one_class import paper
 from mien.evaluation.one_class.averages import Average
 from mien.evaluation.one_class.orderings import ablations, orderings, suspicious
@@ -30,15 +31,6 @@ READING = (
     "Over seeds: the standard deviation of the mean when the whole cross-validation is run again with "
     "another seed. Cells are trainings, one a fold, seed and normal class; an empty one enters no mean."
 )
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table in words."""
-
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    caption: str
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from mien.config.errors import MienError
 from mien.config.faces import Align, Landmarks
 from mien.config.report import Evaluate, Report
 from mien.config.section import Section
+from mien.config.serve import Predict, Serve
 from mien.config.shard import Shard
 from mien.config.train import Cluster, Experiment, Train
 
@@ -33,6 +34,8 @@ class Params(Section):
     experiments: dict[str, Experiment]
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
+    predict: Predict = Predict()
+    serve: Serve = Serve()
 
     @model_validator(mode="after")
     def _references(self) -> "Params":

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.cli.root import checkout_root as _root
 from mien.config.errors import MienError
 
 NO_FACE = 3
@@ -281,15 +282,6 @@ def predict(
         _print_table(["picture", "expression", "probabilities"], rows)
     if any(a["probabilities"] is None for a in answers):
         raise typer.Exit(NO_FACE)
-
-
-def _root() -> Path:
-    """The checkout: the nearest folder upwards with a dvc.yaml. It becomes the working folder."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").is_file():
-            return folder
-    raise MienError(f"{here} is not inside a mien checkout (no dvc.yaml here or above); change into one.")
 
 
 def _dvc(root: Path, *words: str) -> int:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from mien.config.corpora import CorpusConfig
 from mien.config.errors import MienError
 from mien.config.faces import Align, Landmarks
+from mien.config.promotion import Promotion, refuse_seen
 from mien.config.report import Evaluate, Report
 from mien.config.section import Section
 from mien.config.serve import Predict, Serve
@@ -36,6 +37,7 @@ class Params(Section):
     report: Report = Report()
     predict: Predict = Predict()
     serve: Serve = Serve()
+    promotion: Promotion = Promotion()
 
     @model_validator(mode="after")
     def _references(self) -> "Params":
@@ -50,6 +52,7 @@ class Params(Section):
                     raise ValueError(f"experiments.{name}.folds names fold {fold}, but {key} is {folds}")
         for name in self.shard.folds_of:
             _known(f"shard.folds_of.{name}", name, self.corpora, "corpora")
+        refuse_seen(self.promotion, self.corpora, self.experiments)
         return self
 
 

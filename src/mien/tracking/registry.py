@@ -18,6 +18,7 @@ from mien.config import MienError, Params
 from mien.config.train import Cell
 from mien.evaluation.predictions import VALIDATION, read_predictions
 from mien.evaluation.results import METRICS, SCORES
+from mien.manifest.tables import sha256
 from mien.tracking.card import CardFacts, card
 from mien.tracking.drawings import drawings
 from mien.tracking.experiment import figures_of
@@ -26,7 +27,6 @@ from mien.tracking.metric_log import MetricLog, Point
 from mien.tracking.package import save_model
 from mien.tracking.server import UNREACHABLE, connect, shown
 from mien.training.kept import PREDICTIONS, RUN
-from mien.training.storage import sha256
 
 _RESULTS, _FIGURES = "results", "figures"
 _WEIGHTS_SHA = "weights_sha256"

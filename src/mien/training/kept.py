@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from mien.config import MienError
 from mien.config.train import Cell
 from mien.evaluation.outcomes import CURVES as CURVES_SCHEMA
+from mien.manifest.tables import sha256
 from mien.training.plan import CELLS, Plan
-from mien.training.storage import SEAL, Storage, sha256
+from mien.training.storage import SEAL, Storage
 
 PREDICTIONS, CURVES, MODEL, ABOUT, RUN = (
     "predictions.parquet",

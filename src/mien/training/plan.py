@@ -12,10 +12,11 @@ from typing import Any
 from mien import methods
 from mien.config import MienError, Params, Section
 from mien.config.train import Cell
+from mien.manifest.tables import sha256
 from mien.methods.contract import Phase
 from mien.shards.folds import split_cell
 from mien.shards.index import Index, read_index
-from mien.training.storage import Storage, sha256
+from mien.training.storage import Storage
 
 CELLS = "cells"
 _ROOMS = ("shards", "parts", "training")  # besides the method's own file, what a trained weight depends on

@@ -1,6 +1,5 @@
 """Where checkpoints and finished cells are kept: a folder of one machine, or a prefix of an object store."""
 
-import hashlib
 import json
 import posixpath
 import tempfile
@@ -10,6 +9,7 @@ from typing import Any
 from pyarrow import ArrowException, fs
 
 from mien.config import MienError
+from mien.manifest.tables import sha256
 
 SEAL = "seal.json"
 """The file that is written last; a folder without it, or that differs from it, does not count."""
@@ -107,9 +107,3 @@ def is_intact(folder: Path) -> bool:
         return all(sha256(folder / name) == digest for name, digest in sums.items())
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def sha256(path: Path) -> str:
-    """The digest of a file's bytes, as hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

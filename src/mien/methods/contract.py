@@ -70,6 +70,10 @@ class Method(nn.Module, ABC):
         scores (N, len(scores)) instead: the larger, the less a face is of the normal class.
         """
 
+    def at_once(self, batch: Batch) -> Tensor:
+        """As `predict`, without a loop over faces or a look at their number: what an exported file computes."""
+        return self.predict(batch)
+
     @classmethod
     def files(cls, config: Section) -> Mapping[str, Path]:
         """Files that must be on the disk before training, by the setting that names them."""

@@ -91,7 +91,7 @@ def equalised(pictures: Tensor) -> Tensor:
     A picture of one value stays as it is.
     """
     value = pictures.round().clamp(0, 255).long().flatten(1)
-    counts = torch.zeros(len(value), 256, device=value.device)
+    counts = torch.zeros(value.shape[0], 256, device=value.device)
     counts.scatter_add_(1, value, torch.ones_like(value, dtype=torch.float32))
     below = counts.cumsum(dim=1)
     first = counts.gather(1, (counts > 0).int().argmax(dim=1, keepdim=True))

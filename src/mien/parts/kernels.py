@@ -24,7 +24,7 @@ def own_kernel(x: Tensor, name: KernelName, gamma: Tensor) -> Tensor:
     """K(x, x): (N, D) -> (N,)."""
     if name == "poly":
         return (gamma * x.square().sum(dim=1) + 1) ** DEGREE
-    return x.new_ones(len(x))
+    return x.new_ones(x.shape[0])
 
 
 def gamma_of(setting: Gamma, vectors: Vectors) -> float:

@@ -10,10 +10,10 @@ export RAY_USAGE_STATS_ENABLED := 0
 SIDE_BY_SIDE := -n logical
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro ui test check bench lock clean
+.PHONY: help env repro ui test check bench cluster cluster-stop lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
 env:  ## make .venv from requirements.lock
 	@$(PYTHON) infra/install.py
@@ -38,6 +38,12 @@ check: env  ## ruff, mypy, import-linter and the quick tests
 
 bench: env  ## the figures of the README's speed table
 	python bench/all.py
+
+cluster: env  ## PostgreSQL, an S3 server, MLflow and three Ray nodes on this machine (needs postgresql)
+	@python -m infra.local up
+
+cluster-stop:  ## end them; their runs and models go with them
+	@python -m infra.local down
 
 lock:  ## requirements.in -> requirements.lock (needs uv)
 	uv pip compile requirements.in --override overrides.txt --generate-hashes --no-header --no-annotate \

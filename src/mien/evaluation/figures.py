@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mien.evaluation.metrics import Counts, row_normalised
+from mien.evaluation.metrics import Counts, Floats, row_normalised
 
 DPI = 160
 INK, FAINT, BLUE, ORANGE = (
@@ -93,6 +94,34 @@ def confusion(counts: Counts, classes: Sequence[str], title: str) -> bytes:
     axes.set_yticks(range(len(classes)), names, fontsize=10)
     axes.set_xlabel("predicted", fontsize=10)
     axes.set_ylabel("actual (samples)", fontsize=10)
+    axes.set_title(title, fontsize=11, loc="left")
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return _png(figure)
+
+
+def confusion_difference(points: Floats, classes: Sequence[str], title: str) -> bytes:
+    """How many more (blue) or fewer (orange) of each actual class (rows, C) one classifier names so.
+
+    points (C, C): differences of row-normalised matrices, in percentage points.
+    """
+    side = 1.7 + 0.52 * len(classes)
+    figure, axes = _figure(side, side)
+    shown = np.where(np.isnan(points), 0, points)
+    reach = max(10.0, float(np.abs(shown).max()))
+    colours = LinearSegmentedColormap.from_list("difference", [ORANGE, "white", BLUE])
+    drawn = axes.imshow(shown, cmap=colours, vmin=-reach, vmax=reach, aspect="equal")
+    for row, column in np.ndindex(shown.shape):
+        ink = ink_on([float(c) for c in drawn.cmap(drawn.norm(shown[row, column]))[:3]])
+        text = f"{shown[row, column]:+.0f}".replace("-", "\N{MINUS SIGN}")
+        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=10)
+    axes.set_xticks(
+        range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=10
+    )
+    axes.set_yticks(range(len(classes)), classes, fontsize=10)
+    axes.set_xlabel("predicted", fontsize=10)
+    axes.set_ylabel("actual", fontsize=10)
     axes.set_title(title, fontsize=11, loc="left")
     axes.tick_params(length=0)
     for spine in axes.spines.values():

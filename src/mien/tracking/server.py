@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -58,9 +59,11 @@ def connect(root: Path) -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
 
 
-def experiment_id(client: MlflowClient, root: Path) -> str:
-    """The id of the MLflow experiment that all runs of mien belong to, made or restored when need be."""
-    known = client.get_experiment_by_name(EXPERIMENT)
+def experiment_id(
+    client: MlflowClient, root: Path, name: str = EXPERIMENT, tags: Mapping[str, str] = _TAGS
+) -> str:
+    """The id of an MLflow experiment, made or restored when need be; without a name that of all trainings."""
+    known = client.get_experiment_by_name(name)
     if known is not None:
         if known.lifecycle_stage != "active":
             client.restore_experiment(known.experiment_id)
@@ -68,10 +71,10 @@ def experiment_id(client: MlflowClient, root: Path) -> str:
     local = "MLFLOW_TRACKING_URI" not in os.environ
     place = (root / ARTIFACTS).absolute().as_uri() if local else None  # a server has a place of its own
     try:
-        return str(client.create_experiment(EXPERIMENT, artifact_location=place, tags=_TAGS))
+        return str(client.create_experiment(name, artifact_location=place, tags=dict(tags)))
     except MlflowException:
         # another process made it in the meantime
         for found in client.search_experiments(view_type=ViewType.ACTIVE_ONLY):
-            if found.name == EXPERIMENT:
+            if found.name == name:
                 return str(found.experiment_id)
         raise

@@ -72,13 +72,12 @@ def _without(text: str, corpora: Collection[str]) -> str:
 
 def _drop(preset: Any, corpora: Collection[str]) -> None:
     needs = ("corpus", "second_corpus")
+    experiments = {n for n, e in preset["experiments"].items() if any(e[key] in corpora for key in needs)}
     for section, gone in (
         (preset["corpora"], set(corpora)),
         (preset.get("shard", {}).get("folds_of", {}), set(corpora)),
-        (
-            preset["experiments"],
-            {name for name, e in preset["experiments"].items() if any(e[key] in corpora for key in needs)},
-        ),
+        (preset["experiments"], experiments),
+        (preset.get("searches", {}), experiments),
     ):
         for name in gone & set(section):
             del section[name]

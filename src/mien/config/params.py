@@ -16,6 +16,7 @@ from mien.config.section import Section
 from mien.config.serve import Predict, Serve
 from mien.config.shard import Shard
 from mien.config.train import Cluster, Experiment, Train
+from mien.config.tune import Search, Space, refuse_unsearchable
 
 PARAMS = Path("params.yaml")
 S = TypeVar("S", bound=Section)
@@ -33,6 +34,8 @@ class Params(Section):
     train: Train = Train()
     methods: dict[str, dict[str, Any]]
     experiments: dict[str, Experiment]
+    search: dict[str, Space] = Field({})  # by method: what its settings may be
+    searches: dict[str, Search] = Field({})  # by experiment: stage `tune` runs none but these
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
     predict: Predict = Predict()
@@ -52,6 +55,7 @@ class Params(Section):
                     raise ValueError(f"experiments.{name}.folds names fold {fold}, but {key} is {folds}")
         for name in self.shard.folds_of:
             _known(f"shard.folds_of.{name}", name, self.corpora, "corpora")
+        refuse_unsearchable(self.search, self.searches, self.experiments)
         refuse_seen(self.promotion, self.corpora, self.experiments)
         return self
 
@@ -106,9 +110,9 @@ def _sentence(error: ValidationError, section: type[Section], file: str, at: str
 
 
 def _path(location: tuple[int | str, ...], section: type[Section]) -> list[str]:
-    """The keys of a location without the tag that pydantic puts in behind a discriminated union."""
-    tags = [i for i, part in enumerate(location) if section is Params and i == 2 and location[0] == "corpora"]
-    return [str(part) for i, part in enumerate(location) if i not in tags]
+    """The keys of a location without the tag that pydantic puts in for the member of a union."""
+    tag = {"corpora": 2, "search": 3}.get(str(location[0])) if section is Params and location else None
+    return [str(part) for i, part in enumerate(location) if i != tag]
 
 
 def _siblings(section: type[Section], location: tuple[int | str, ...]) -> list[str]:

@@ -89,6 +89,7 @@ class Experiment(Section):
     corpus: str
     second_corpus: str  # what a phase may read beside it, so that DVC knows; the same again when none does
     settings: dict[str, Any] = Field({})  # over `methods.METHOD`
+    tuned: bool = False  # train with the best settings that stage `tune` has found for this experiment
     folds: list[int] = Field(min_length=1)  # which of the corpus's folds are the test part in turn
     seeds: list[int] = Field([0], min_length=1)
     validation_share: float = Field(0.15, gt=0, lt=1)  # of the training subjects

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from mien.config import MienError, Params, Section, parse_section
 from mien.config.params import PARAMS
+from mien.config.tune import Value, ends, holds
 from mien.methods.contract import Method
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -50,6 +51,8 @@ def check(params: Params) -> dict[str, Section]:
             )
     for name, raw in params.methods.items():
         parse_section(method_class(name).Config, raw, PARAMS.name, f"methods.{name}")
+    for name in params.search:
+        check_space(params, name)
     return {name: settings(params, name) for name in params.experiments}
 
 
@@ -63,6 +66,55 @@ def settings(params: Params, experiment: str) -> Section:
     )
     parse_section(config, own, PARAMS.name, f"experiments.{experiment}.settings")
     return parse_section(config, whole, PARAMS.name, f"methods.{entry.method}")
+
+
+def check_space(params: Params, name: str) -> None:
+    """Check `search.NAME` against the method's Config and `methods.NAME`. MienError: the key and what to do.
+
+    Each end of a span and each choice must be a value that the Config takes; the present one must be held.
+    """
+    if name not in params.methods:
+        raise MienError(f"{PARAMS.name}: search.{name} is there, but methods.{name} is not; add it.")
+    config = method_class(name).Config
+    at = f"search.{name}"
+    present = parse_section(config, params.methods[name], PARAMS.name, f"methods.{name}").model_dump(
+        mode="json"
+    )
+    for key, dimension in params.search[name].items():
+        for value in ends(dimension):
+            parse_section(config, changed(present, key, value), PARAMS.name, at)
+        if not holds(dimension, setting(present, key)):
+            raise MienError(
+                f"{PARAMS.name}: {at}.{key} does not hold methods.{name}.{key} = {setting(present, key)!r}, "
+                "with which a search begins; widen it."
+            )
+
+
+def with_settings(params: Params, experiment: str, settings: Mapping[str, Value]) -> Params:
+    """The parameters with an experiment's settings changed; `augmentation.flip` is one within another."""
+    entry = params.experiments[experiment]
+    own, whole = dict(entry.settings), {**params.methods[entry.method], **entry.settings}
+    for key, value in settings.items():
+        whole = changed(whole, key, value)
+        own[key.split(".")[0]] = whole[key.split(".")[0]]
+    now = entry.model_copy(update={"settings": own})
+    return params.model_copy(update={"experiments": {**params.experiments, experiment: now}})
+
+
+def setting(tree: Mapping[str, Any], key: str) -> Any:
+    """The value under a dotted key of settings that have been checked."""
+    for word in key.split("."):
+        tree = tree[word]
+    return tree
+
+
+def changed(tree: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy of settings with another value under a dotted key."""
+    word, _, rest = key.partition(".")
+    if not rest:
+        return {**tree, word: value}
+    below = tree.get(word)
+    return {**tree, word: changed(below if isinstance(below, Mapping) else {}, rest, value)}
 
 
 def require_files(name: str, config: Section) -> None:

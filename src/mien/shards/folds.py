@@ -94,7 +94,7 @@ def split_fold(index: Index, fold: int, validation_share: float, seed: int, labe
     known = np.array([e is not None for e in index.expression.tolist()])
     use = known if labelled else np.ones(len(index), dtype=np.bool_)
     rest = np.flatnonzero(use & (index.fold != fold)).astype(np.int64)
-    chosen = _validation_groups(index, rest, validation_share, np.random.default_rng([seed, fold]))
+    chosen = hold_out_people(index, rest, validation_share, np.random.default_rng([seed, fold]))
     validation = np.isin(index.group[rest], chosen)
     test = np.flatnonzero(use & (index.fold == fold)).astype(np.int64)
     return Split(train=rest[~validation], validation=rest[validation], test=test)
@@ -133,7 +133,7 @@ def split_official(index: Index, validation_share: float, seed: int) -> Split:
             "one to test; set folds_by: subject."
         )
     if not len(validation):
-        train, validation = _held_out(index, train, validation_share, np.random.default_rng([seed, 0]))
+        train, validation = hold_out(index, train, validation_share, np.random.default_rng([seed, 0]))
     return Split(train=train, validation=validation, test=test)
 
 
@@ -150,7 +150,7 @@ def split_pictures(index: Index, fold: int, validation_share: float, seed: int) 
     test, rest = np.flatnonzero(of == fold), np.flatnonzero(use & (of != fold))
     if len(rest) < 2:
         raise MienError(f"{index.folder} has {len(rest)} labelled faces outside fold {fold}, and needs two.")
-    train, validation = _held_out(index, rest, validation_share, np.random.default_rng([seed, fold]))
+    train, validation = hold_out(index, rest, validation_share, np.random.default_rng([seed, fold]))
     return Split(train=train, validation=validation, test=test.astype(np.int64))
 
 
@@ -177,7 +177,7 @@ def split_one_class(index: Index, cell: Cell, validation_share: float, seed: int
         )
     random = np.random.default_rng([seed, cell.fold])
     if cell.folds_by == "subject":
-        held_out = np.isin(index.group[rest], _validation_groups(index, rest, validation_share, random))
+        held_out = np.isin(index.group[rest], hold_out_people(index, rest, validation_share, random))
     else:
         held_out = np.zeros(len(rest), dtype=np.bool_)
         held_out[random.permutation(len(rest))[: max(1, round(validation_share * len(rest)))]] = True
@@ -209,8 +209,8 @@ def _dealt_folds(index: Index, use: NDArray[np.bool_], seed: int) -> NDArray[np.
     return fold
 
 
-def _held_out(index: Index, rows: Rows, share: float, random: np.random.Generator) -> tuple[Rows, Rows]:
-    """The rows in two, the second a share of all and, to the nearest face, of each class."""
+def hold_out(index: Index, rows: Rows, share: float, random: np.random.Generator) -> tuple[Rows, Rows]:
+    """Two parts of the rows, the second a share of all and, to the nearest face, of each class."""
     rows = rows[np.argsort(index.keys[rows].astype(str))]
     label, counts = np.unique(index.expression[rows].astype(str), return_inverse=True, return_counts=True)[1:]
     take = np.floor(share * counts).astype(np.int64)
@@ -223,10 +223,13 @@ def _held_out(index: Index, rows: Rows, share: float, random: np.random.Generato
     return np.sort(rows[~held_out]).astype(np.int64), np.sort(rows[held_out]).astype(np.int64)
 
 
-def _validation_groups(
+def hold_out_people(
     index: Index, rest: Rows, share: float, random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Of many random choices of people, the one whose classes are most nearly `share` of all."""
+    """The groups to hold out: of many random choices, the one whose classes are most nearly `share` of all.
+
+    MienError: the rows have fewer than two people.
+    """
     groups, member = np.unique(index.group[rest], return_inverse=True)
     if len(groups) < 2:
         raise MienError(f"{index.folder} has {len(groups)} people outside the test fold, and needs two.")

@@ -21,7 +21,7 @@ from mien.training.storage import Storage
 CELLS = "cells"
 _ROOMS = ("shards", "parts", "training")  # besides the method's own file, what a trained weight depends on
 # of an experiment: which cells there are, and what others got
-_NO_MATTER = {"folds", "seeds", "trials", "normal", "paper"}
+_NO_MATTER = {"folds", "seeds", "trials", "normal", "paper", "tuned"}
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
 """The `mien` command. Thin: a command imports what it needs when it runs, so that `--help` is quick."""
 
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mien.cli import registry_commands
 from mien.cli.root import checkout_root as _root
+from mien.cli.stages import run_dvc as _dvc
+from mien.cli.tables import print_json as _print_json
+from mien.cli.tables import print_table as _print_table
 from mien.config.errors import MienError
 
 NO_FACE = 3
@@ -284,14 +286,10 @@ def predict(
         raise typer.Exit(NO_FACE)
 
 
-def _dvc(root: Path, *words: str) -> int:
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *words], cwd=root, env=environment, check=False
-    ).returncode
+app.command()(registry_commands.promote)
+app.command()(registry_commands.rollback)
+app.command()(registry_commands.compare)
+app.command()(registry_commands.retrain)
 
 
 def _say_where(root: Path) -> None:
@@ -301,17 +299,3 @@ def _say_where(root: Path) -> None:
 
 def _cells(row: dict[str, Any], columns: list[str]) -> list[Any]:
     return [", ".join(row[c]) if isinstance(row[c], list) else row[c] for c in columns]
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
-
-
-def _print_table(columns: list[str], rows: list[list[Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)

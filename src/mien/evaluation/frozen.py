@@ -81,7 +81,9 @@ def read_frozen(name: str, config: CorpusConfig, directory: Path) -> FrozenManif
         raise MienError(
             f"the frozen corpus {name} has no labelled picture; choose another in promotion.frozen."
         )
-    faces = [Face(*(row[name] for name in _COLUMNS[:6]), row["subject"] or row["key"]) for row in rows]
+    faces = [
+        Face._make([*(row[name] for name in _COLUMNS[:6]), row["subject"] or row["key"]]) for row in rows
+    ]
     return FrozenManifest(name, picture_root(config, directory), tuple(faces))
 
 

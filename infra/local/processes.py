@@ -83,9 +83,16 @@ class Processes:
 
     def end(self) -> None:
         """End all, the newest first, with everything below them; kindly, then not."""
+        ending, below = [], []
         for one in reversed(self._state["started"]):
             if (process := _living(one)) is not None:
-                end_tree(process, signal.Signals(one["stop"]))
+                below += _below(process)
+                ending.append(process)
+                _signal(process, signal.Signals(one["stop"]))
+        psutil.wait_procs(ending, timeout=GRACE_S)
+        for left in [*ending, *below]:
+            _signal(left, signal.SIGKILL)
+        psutil.wait_procs([*ending, *below], timeout=GRACE_S)
 
     def wait_for(self, name: str, process: psutil.Process, is_ready: Callable[[], bool]) -> None:
         """Return as soon as a server answers. MienError with its last words: it ended, or it is too slow."""
@@ -102,19 +109,6 @@ class Processes:
 
     def _save(self) -> None:
         write_private(self.folder / STATE, json.dumps(self._state, indent=2))
-
-
-def end_tree(process: psutil.Process, number: signal.Signals) -> None:
-    """End a process and those below it, which may have sessions of their own."""
-    try:
-        below = process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return
-    _signal(process, number)
-    _, staying = psutil.wait_procs([process], timeout=GRACE_S)
-    for left in [*staying, *below]:
-        _signal(left, signal.SIGKILL)
-    psutil.wait_procs([*staying, *below], timeout=GRACE_S)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -147,6 +141,12 @@ def _living(one: Mapping[str, Any]) -> psutil.Process | None:
     except psutil.NoSuchProcess:
         return None
     return process if same else None
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.children(recursive=True)  # some have sessions of their own
+    return []
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

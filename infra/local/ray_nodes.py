@@ -12,8 +12,8 @@ from infra.local.processes import Processes, free_ports, new_secret, write_priva
 from mien.cluster.environment import prepare_environment
 from mien.config import MienError
 
-HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
-"""One a node: nodes that share an address would count as one machine to Ray Train."""
+HOSTS = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+"""One a node: nodes that share an address are one machine to Ray Train, and 127.0.0.1 it would replace."""
 TOKEN = "ray-token"
 OBJECT_STORE_BYTES = 200 << 20
 
@@ -34,6 +34,7 @@ def start_ray(processes: Processes, served: Mapping[str, str]) -> dict[str, str]
         "MIEN_RAY_ADDRESS": f"{HOSTS[0]}:{gcs}",
     }
     environment = {**os.environ, **served, **ours, "GLOO_SOCKET_IFNAME": "lo"}
+    environment["RAY_enable_metrics_collection"] = "0"  # else each node tells its figures to everybody
     head = ["--head", "--port", str(gcs), "--ray-client-server-port", str(client)]
     head += ["--dashboard-host", HOSTS[0], "--dashboard-port", str(dashboard)]
     head += ["--temp-dir", str(processes.folder / "r"), "--disable-usage-stats"]

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from mien import methods
 from mien.config import parse_section
 from mien.methods.contract import Method, Phase
 from mien.shards.batch import Batch
+from mien.training.step import step as take_step
 
 CLASSES = ("neutral", "happy", "sad")
 
@@ -98,6 +100,20 @@ def enter(method: Method, wanted: Phase, labels: int = len(CLASSES)) -> None:
     moved = {id(p) for turn in method.turns(wanted, 0) for p in method.moved_by(wanted, turn)}
     for parameter in method.parameters():
         parameter.requires_grad_(id(parameter) in moved)
+
+
+def trained(name: str, count: int = 12, **changed: Any) -> Method:
+    """A method whose weights are not those it starts with."""
+    method = build(name, **changed)
+    for phase in method.phases():
+        enter(method, phase)
+        if phase.fits:
+            method.fit([faces(count)], phase)
+        else:
+            optimizers = {t: method.optimizer(phase, t) for t in method.turns(phase, 0)}
+            take_step(method.train(), method, faces(count), phase, 0, optimizers, nullcontext())
+        method.finish(phase)
+    return method.eval()
 
 
 def same_state(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

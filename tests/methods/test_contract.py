@@ -14,6 +14,7 @@ from mien import methods
 from mien.methods.contract import Method, Phase
 from mien.training.step import step
 from tests import tiny
+from tests.tiny import trained
 
 BATCH = 8
 # conv + batch norm in another batch size may sum in another order: last bits of float32
@@ -29,20 +30,6 @@ def begun(name: str) -> Iterator[tuple[Method, Phase]]:
         phase = tiny.gradient_phases(method)[number]
         tiny.enter(method, phase)
         yield method.train(), phase
-
-
-def trained(name: str, count: int = 12, **changed: object) -> Method:
-    """A method whose weights are not those it starts with."""
-    method = tiny.build(name, **changed)
-    for phase in method.phases():
-        tiny.enter(method, phase)
-        if phase.fits:
-            method.fit([tiny.faces(count)], phase)
-        else:
-            optimizers = {t: method.optimizer(phase, t) for t in method.turns(phase, 0)}
-            step(method.train(), method, tiny.faces(count), phase, 0, optimizers, nullcontext())
-        method.finish(phase)
-    return method.eval()
 
 
 @pytest.mark.parametrize("name", methods.names())

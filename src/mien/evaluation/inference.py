@@ -1,22 +1,27 @@
 """A trained model on pictures as they come: find the face, cut it out, predict."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mien import methods
+from mien.config import MienError
 from mien.config.faces import Align, Landmarks
+from mien.evaluation.exported import Exported, is_exported, load_exported
 from mien.faces.align import Aligned, align, encode, to_picture
 from mien.faces.detect import Picture, make_detector
 from mien.faces.landmarks import make_predictor
 from mien.manifest.pictures import Reject, decode
+from mien.methods.contract import Method
 from mien.shards.batch import Batch
 
-FACES_AT_A_TIME = 32
+AT_A_TIME, PIXELS_AT_A_TIME = 32, 48_000_000
+"""Pictures, and their pixels, that are held at once: huge photographs go through in smaller batches."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,37 @@ class Answer:
         """The likeliest expression."""
         return max(self.probabilities, key=self.probabilities.__getitem__) if self.probabilities else None
 
+    def told(self) -> dict[str, Any]:
+        """As JSON: expression, probabilities, reason, box, points and score, lengths in picture px."""
+
+        def listed(array: NDArray[np.float32] | None) -> list[Any] | None:
+            return None if array is None else array.astype(float).round(2).tolist()
+
+        return {
+            "expression": self.expression,
+            "probabilities": self.probabilities,
+            "reason": self.reason,
+            "box": listed(self.box),
+            "points": listed(self.points),
+            "score": self.score,
+        }
+
 
 class Predictor:
-    """A model folder (weights and description) and the detector that its training faces came from."""
+    """A model and the detector that its training faces came from."""
 
     def __init__(self, folder: Path, landmarks: bool = False) -> None:
-        """`landmarks`: give 68 points even if the method needs none. MienError names the file at fault."""
-        self.method, self.described = methods.load(folder)
+        """`folder`: of weights and description, or a file that `mien export` wrote.
+
+        `landmarks`: give 68 points even if the method needs none. MienError names the file at fault.
+        """
+        self.method: Method | Exported
+        self.method, self.described = load_exported(folder) if is_exported(folder) else methods.load(folder)
+        if self.method.scores:
+            raise MienError(
+                f"{folder} knows one normal class ({', '.join(self.method.classes)}) and names no "
+                "expressions; take a model of an experiment that learns several classes."
+            )
         self._align = Align.model_validate(self.described["align"])
         self._detector = make_detector(self._align)
         self._points = None
@@ -55,22 +84,29 @@ class Predictor:
         """The expressions it tells apart."""
         return self.method.classes
 
-    def predict_encoded(self, pictures: Sequence[bytes]) -> list[Answer]:
+    def predict_encoded(self, pictures: Iterable[bytes]) -> list[Answer]:
         """As `predict`, from the bytes of JPEG, PNG, ... files; what is unreadable gets its reason."""
-        read: list[Picture | Reject] = []
-        for data in pictures:
-            try:
-                read.append(decode(data))
-            except Reject as reject:
-                read.append(reject)
-        return self.predict(read)
+        return self.predict(decoded(data) for data in pictures)
 
-    def predict(self, pictures: Sequence[Picture | Reject]) -> list[Answer]:
+    def predict(self, pictures: Iterable[Picture | Reject]) -> list[Answer]:
         """An answer a picture (H, W, 3) uint8 RGB, in order; a Reject is answered with its reason."""
-        answers: list[Answer] = []
-        for start in range(0, len(pictures), FACES_AT_A_TIME):
-            answers += self._some(pictures[start : start + FACES_AT_A_TIME])
-        return answers
+        return [answer for _, answer in self.stream(pictures)]
+
+    def stream(
+        self, pictures: Iterable[Picture | Reject], at_a_time: int = AT_A_TIME
+    ) -> Iterator[tuple[Picture | Reject, Answer]]:
+        """As `predict`, each picture with its answer, one batch in memory: pictures may go on for hours."""
+        held: list[Picture | Reject] = []
+        pixels = 0
+        for picture in pictures:
+            size = 0 if isinstance(picture, Reject) else picture.shape[0] * picture.shape[1]
+            if held and (len(held) >= at_a_time or pixels + size > PIXELS_AT_A_TIME):
+                yield from zip(held, self._some(held), strict=True)
+                held, pixels = [], 0
+            held.append(picture)
+            pixels += size
+        if held:
+            yield from zip(held, self._some(held), strict=True)
 
     def _some(self, pictures: Sequence[Picture | Reject]) -> list[Answer]:
         found: list[Aligned | Reject] = [Reject("")] * len(pictures)
@@ -115,3 +151,11 @@ class Predictor:
             )
             for k, (face, row) in enumerate(zip(faces, rows, strict=True))
         ]
+
+
+def decoded(data: bytes) -> Picture | Reject:
+    """A picture's pixels, or why there are none."""
+    try:
+        return decode(data)
+    except Reject as reject:
+        return reject

@@ -1,0 +1,1 @@
+"""`mien serve`: a model on Ray Serve, and before it one process that speaks HTTP and keeps the limits."""

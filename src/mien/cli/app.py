@@ -7,15 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli import registry_commands
+from mien.cli import export_commands, predict_commands, registry_commands
 from mien.cli.root import checkout_root as _root
 from mien.cli.stages import run_dvc as _dvc
 from mien.cli.tables import print_json as _print_json
 from mien.cli.tables import print_table as _print_table
 from mien.config.errors import MienError
-
-NO_FACE = 3
-"""Exit code of `predict` when a picture had no face; the others are answered all the same."""
 
 app = typer.Typer(
     name="mien",
@@ -253,39 +250,9 @@ def ui(port: Annotated[int, typer.Option(min=1, max=65535)] = 5000) -> None:
     os.execve(sys.executable, [sys.executable, *words], environment)
 
 
-@app.command()
-def predict(
-    model: Annotated[
-        str, typer.Argument(help="An experiment's name, a model folder, or models:/NAME@champion.")
-    ],
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures with a face.")],
-    overlay: Annotated[
-        Path | None, typer.Option(help="Folder for copies with box, points and probabilities.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Find the face in each picture and say its expression.
-
-    Exits with 3 when a picture had no face or could not be read.
-    Example: `mien predict hsnet-rendered me.jpg --overlay out`
-    """
-    from mien.cli.predict import predict_files
-
-    answers = predict_files(_root(), model, pictures, overlay)
-    if as_json:
-        _print_json(answers)
-    else:
-        rows = []
-        for a in answers:
-            best = sorted((a["probabilities"] or {}).items(), key=lambda p: -p[1])[:3]
-            rows.append(
-                [a["picture"], a["expression"] or a["reason"], ", ".join(f"{n} {p:.0%}" for n, p in best)]
-            )
-        _print_table(["picture", "expression", "probabilities"], rows)
-    if any(a["probabilities"] is None for a in answers):
-        raise typer.Exit(NO_FACE)
-
-
+app.command()(export_commands.export)
+app.command()(predict_commands.predict)
+app.command()(predict_commands.serve)
 app.command()(registry_commands.promote)
 app.command()(registry_commands.rollback)
 app.command()(registry_commands.compare)

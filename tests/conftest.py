@@ -15,7 +15,7 @@ from tests.two_ranks import TwoRanks
 prepare_environment()
 os.environ["RAY_AUTH_MODE"] = "token"
 
-RAY_OR_MLFLOW = ("tests/cluster/", "tests/tracking/")
+RAY_OR_MLFLOW = ("tests/cluster/", "tests/tracking/", "tests/infra/test_local.py")
 
 
 class OneRayAtATime(LoadFileScheduling):

@@ -23,7 +23,7 @@ from mien.tracking.turns import TURNS, turn
 
 pytestmark = pytest.mark.slow
 PEOPLE, CLASSES = 8, ("neutral", "happy")
-MANIFEST = {"corpus": "unseen", "digest": "d" * 64, "faces": 16, "people": PEOPLE}
+MANIFEST = {"corpus": "unseen", "digest": "d" * 64, "faces": 16, "people": PEOPLE, "rule": {"max_p": 0.05}}
 
 
 def frozen() -> FrozenManifest:
@@ -91,8 +91,10 @@ def test_promoted_kept_rolled_back_and_recorded(client: MlflowClient, root: Path
     whole = json.loads(Path(client.download_artifacts(told[2].run_id, RECORD_FILE)).read_text())
     assert (whole["old"], whole["new"], whole["manifest"]["digest"]) == (8, 7, MANIFEST["digest"])
     assert whole["verdict"]["old"]["mean_accuracy"] == 1.0
-    assert judged_before(client, "mien-a", 7) == told[2]
-    assert judged_before(client, "mien-a", 8) == told[1]
+    assert judged_before(client, "mien-a", 7, MANIFEST) == told[2]
+    assert judged_before(client, "mien-a", 8, MANIFEST) == told[1]
+    assert judged_before(client, "mien-a", 1, MANIFEST) is None  # there was no champion then
+    assert judged_before(client, "mien-a", 7, MANIFEST | {"rule": {"max_p": 0.5}}) is None
     with pytest.raises(MienError, match="first champion"):
         rollback(client, root, "mien-a")
 
@@ -124,7 +126,8 @@ def test_other_frozen_faces_are_refused_unless_meant(client: MlflowClient, root:
 def test_ten_at_once_leave_one_champion_and_ten_records(client: MlflowClient, root: Path) -> None:
     versions(client, "mien-d", 10)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mien.tracking.promotion"])
+    stores = [f"mlflow.store.{kind}.sqlalchemy_store" for kind in ("model_registry", "tracking")]
+    context.set_forkserver_preload(["mien.tracking.promotion", *stores])  # ten imports of it take longer
     with ProcessPoolExecutor(10, mp_context=context) as pool:
         told = list(pool.map(challenged, [root] * 10, ["mien-d"] * 10, [8, 7, 6, 3, 8, 7, 6, 3, 8, 2]))
     records = history(client, "mien-d")

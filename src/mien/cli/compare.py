@@ -67,7 +67,7 @@ def _write(found: Comparison, index: Index, params: Params, into: Path) -> list[
     header = ["key", "actual", first, second, "right"]
     rows = ([f.key, f.actual, f.first, f.second, f.right] for f in found.differing)
     write_csv(header, rows, into / TABLE)
-    title = f"{second} less {first}: points of each actual class"
+    title = f"{second}\nless {first}, in points"
     pictures = {CONFUSION: figures.confusion_difference(found.confusion_points, found.classes, title)}
     config = params.corpora.get(found.sides[0].corpus)
     if found.differing and config is not None and not withheld(config):

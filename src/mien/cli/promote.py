@@ -7,7 +7,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from mien.config import MienError, Params, load_params
-from mien.tracking.promotion import promote, refuse_other_faces, resolve, rollback
+from mien.tracking.promotion import judged_before, promote, refuse_other_faces, resolve, rollback
 from mien.tracking.records import Record
 from mien.tracking.server import UNREACHABLE, connect, shown
 from mien.tracking.trial import Trial
@@ -32,10 +32,21 @@ def rollback_model(root: Path, words: str) -> Record:
 
 
 def challenge_champion(
-    client: MlflowClient, root: Path, params: Params, model: str, number: int, refreeze: bool = False
+    client: MlflowClient,
+    root: Path,
+    params: Params,
+    model: str,
+    number: int,
+    refreeze: bool = False,
+    once: bool = False,
 ) -> Record:
-    """Let a version of a model meet its champion on the frozen faces; the record of what came of it."""
+    """Let a version of a model meet its champion on the frozen faces; the record of what came of it.
+
+    once: if it has met this champion on these faces by this rule, the record of that is given again.
+    """
     trial = Trial(client, root, params, root / DATA, model, number)
+    if once and (before := judged_before(client, model, number, trial.manifest)) is not None:
+        return before
     refuse_other_faces(client, model, trial.manifest, refreeze)
     attached = trial.attached(root / RUNS)
     return promote(client, root, model, number, trial.manifest, trial.examine, attached, refreeze)

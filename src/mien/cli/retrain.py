@@ -23,7 +23,7 @@ from mien.config import MienError, Params, load_params
 from mien.evaluation.drift import Shift, as_json
 from mien.evaluation.results import read_json
 from mien.tracking.drifting import drift_of, log_drift
-from mien.tracking.promotion import champion, is_registered, judged_before, resolve
+from mien.tracking.promotion import champion, is_registered, resolve
 from mien.tracking.records import Record, attach
 from mien.tracking.server import connect
 from mien.training.storage import Storage
@@ -171,10 +171,8 @@ class _Call:
         """The record of the newest version against the champion, made now unless a killed call made it."""
         made = read_json(self._root / REGISTERED / f"{name}.json")
         model, number = resolve(client, f"models:/{made['model']}/{made['version']}")
-        record = judged_before(client, model, number)
-        if record is None:
-            record = challenge_champion(client, self._root, self._params, model, number)
-            log_drift(client, record, shifts, drift)
+        record = challenge_champion(client, self._root, self._params, model, number, once=True)
+        log_drift(client, record, shifts, drift)
         self._done.say(f"{model} {number} {record.decision}: {record.reason}")
         self._done.facts[name] = {
             **{key: getattr(record, key) for key in ("model", "decision", "old", "new", "reason", "run_id")},

@@ -15,7 +15,7 @@ class Drift(Section):
     """When new faces count as unlike those that the champion was trained on."""
 
     max_p: float = Field(0.01, gt=0, lt=1)  # of all tests together: the false discovery rate
-    min_effect: float = Field(0.15, ge=0, le=1)  # Kolmogorov's D or Cramer's V: many faces make any p small
+    min_effect: float = Field(0.25, ge=0, le=1)  # Kolmogorov's D or Cramer's V: many faces make any p small
     min_faces: int = Field(20, ge=5)  # fewer new faces are not tested
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mien.evaluation.notice import FORBIDDEN, LIMITS, RENDERED
@@ -30,6 +31,8 @@ class CardFacts:
     rendered: bool
     gated: bool
     paper: str
+    second_corpus: str | None  # that its training read too
+    files: Mapping[str, Path]  # weights that its training began with, by the setting that names them
 
 
 def card(facts: CardFacts) -> str:
@@ -47,7 +50,7 @@ def card(facts: CardFacts) -> str:
         *_section("Protocol", [f"{key}: {value}" for key, value in sorted(run["protocol"].items())]),
         *_section("Figures", _figures(facts)),
         *_section("Limits", LIMITS),
-        *_section("Licences", licences(facts.described, facts.described.get("needs", []), facts.rendered)),
+        *_section("Licences", [*_licences(facts), *_seen(facts)]),
         *_section(
             "How to make it again", [f"`{key}`: `{value}`" for key, value in sorted(facts.tags.items())]
         ),
@@ -85,6 +88,8 @@ def _section(title: str, points: Sequence[str]) -> list[str]:
 
 def _data(facts: CardFacts) -> list[str]:
     points = _corpus(facts.run, facts.rendered)
+    if facts.second_corpus is not None:
+        points.append(f"corpus `{facts.second_corpus}`, read beside it while training")
     if facts.gated:
         points.append(
             "The corpus may not be handed on, nor may pictures that can be won back from the model."
@@ -127,6 +132,18 @@ def licences(described: Mapping[str, Any], needs: Iterable[str], rendered: bool)
     if "points" in needs:
         used.append(described["landmarks"]["model"])
     return points + [_WEIGHTS[name] for name in used if name in _WEIGHTS]
+
+
+def _licences(facts: CardFacts) -> list[str]:
+    return licences(facts.described, facts.described.get("needs", []), facts.rendered)
+
+
+def _seen(facts: CardFacts) -> list[str]:
+    """The terms of what else went into the weights."""
+    points = [f"weights in `{file}` (`{key}`): their owner's terms bind" for key, file in facts.files.items()]
+    if facts.second_corpus is not None:
+        points.append(f"corpus `{facts.second_corpus}`, which its training read too: its own terms bind")
+    return points
 
 
 def _usage(facts: CardFacts) -> list[str]:

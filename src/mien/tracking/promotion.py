@@ -128,13 +128,16 @@ def is_registered(client: MlflowClient, model: str) -> bool:
     return bool(client.search_registered_models(f"name = '{model}'"))
 
 
-def judged_before(client: MlflowClient, model: str, new: int) -> Record | None:
-    """The record of a version that was held against the present champion, or became it; else None."""
-    now = champion(client, model)
+def judged_before(client: MlflowClient, model: str, new: int, manifest: Mapping[str, Any]) -> Record | None:
+    """The record of a version that was held against the present champion, or became it; else None.
+
+    Only a comparison on these frozen faces and by this rule counts.
+    """
+    now, terms = champion(client, model), ("corpus", "digest", "rule")
     for record in reversed(history(client, model)):
-        if record.new == new and record.decision == PROMOTED and now == new:
-            return record
-        if record.new == new and record.decision == KEPT and now == record.old:
+        if record.new != new or any(record.manifest.get(t) != manifest.get(t) for t in terms):
+            continue
+        if (record.decision, now) in ((PROMOTED, new), (KEPT, record.old)):
             return record
     return None
 

@@ -35,7 +35,7 @@ class Record:
     new: int  # the version that was asked about
     sequence: int  # rises from record to record
     reason: str
-    manifest: Mapping[str, Any] = field(default_factory=dict)  # of the frozen faces
+    manifest: Mapping[str, Any] = field(default_factory=dict)  # of the frozen faces, and the rule
     verdict: Mapping[str, Any] = field(default_factory=dict)  # scores of both, gain, p-values
     run_id: str = ""
 
@@ -59,6 +59,7 @@ def open_record(client: MlflowClient, root: Path, record: Record, attached: Mapp
         "sequence": str(record.sequence),
         "frozen_corpus": str(record.manifest.get("corpus", "")),
         "frozen_digest": str(record.manifest.get("digest", "")),
+        "rule": json.dumps(record.manifest.get("rule", {}), sort_keys=True),
         "mlflow.source.name": "mien",
         NOTE: f"{record.decision}: {record.reason}",
     }
@@ -135,7 +136,11 @@ def _read(run: Run) -> Record:
         new=int(tags["new"]),
         sequence=int(tags["sequence"]),
         reason=tags[NOTE].partition(": ")[2],
-        manifest={"corpus": tags["frozen_corpus"], "digest": tags["frozen_digest"]},
+        manifest={
+            "corpus": tags["frozen_corpus"],
+            "digest": tags["frozen_digest"],
+            "rule": json.loads(tags["rule"]),
+        },
         run_id=run.info.run_id,
     )
 

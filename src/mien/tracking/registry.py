@@ -205,6 +205,7 @@ def _card_facts(
     name: str, run: Mapping[str, Any], chosen: _Chosen, results: Path, params: Params, tags: Mapping[str, str]
 ) -> CardFacts:
     corpus, method = params.corpora[run["corpus"]], methods.method_class(run["method"])
+    second = params.experiments[run["experiment"]].second_corpus
     described = _read(chosen.folder / methods.DESCRIPTION) | {"needs": sorted(method.needs)}
     return CardFacts(
         name=name,
@@ -215,8 +216,10 @@ def _card_facts(
         validation=chosen.validation,
         tags=tags,
         rendered=corpus.kind == "rendered",
-        gated=corpus.gated,
+        gated=corpus.gated or params.corpora[second].gated,
         paper=method.paper,
+        second_corpus=second if second != run["corpus"] else None,
+        files=method.files(methods.settings(params, run["experiment"])),
     )
 
 

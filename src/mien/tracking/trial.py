@@ -47,12 +47,13 @@ class Trial:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What a record keeps of the frozen faces."""
+        """What a record keeps of the frozen faces and of the rule."""
         return {
             "corpus": self.frozen.corpus,
             "digest": self.frozen.digest,
             "faces": len(self.frozen.faces),
             "people": len(set(self.frozen.person)),
+            "rule": self._params.promotion.model_dump(include={"min_gain", "max_p", "max_class_loss"}),
         }
 
     def examine(self, old: int | None, new: int) -> Verdict:

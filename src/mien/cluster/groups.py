@@ -53,16 +53,24 @@ def room(plan: Plan) -> int:
 
 
 def train_groups(
-    plan: Plan, groups: list[list[Cell]], beside: int, lines: ProgressLines, on_report: OnReport
+    plan: Plan,
+    groups: list[list[Cell]],
+    published: dict[str, str],
+    beside: int,
+    lines: ProgressLines,
+    on_report: OnReport,
 ) -> None:
-    """Run the groups, at most `beside` at a time, and pass on what they report until all have ended."""
+    """Run the groups, at most `beside` at a time, and pass on what they report until all have ended.
+
+    published: where workers find the shards of each corpus; empty where they see those of this process.
+    """
     for name in (FAILED, ERROR):
         plan.store.delete(name)
     until = time.monotonic() + plan.params.cluster.stage_timeout_s
     with tempfile.TemporaryDirectory(prefix="mien-reports-") as folder, _threads(beside) as threads:
         files = [Path(folder) / f"group{number}.jsonl" for number in range(len(groups))]
         running = [
-            threads.submit(_fit, plan, group, number, file)
+            threads.submit(_fit, plan, group, published, number, file)
             for number, (group, file) in enumerate(zip(groups, files, strict=True))
         ]
         tails = [Tail(file) for file in files]
@@ -94,7 +102,7 @@ def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _fit(plan: Plan, cells: list[Cell], number: int, reports: Path) -> None:
+def _fit(plan: Plan, cells: list[Cell], published: dict[str, str], number: int, reports: Path) -> None:
     """One worker group, to its end."""
     train, cluster_store = plan.params.train, plan.store
     group = f"{plan.name}-group{number}"
@@ -103,6 +111,7 @@ def _fit(plan: Plan, cells: list[Cell], number: int, reports: Path) -> None:
         params=plan.params.model_dump(mode="json"),
         experiment=plan.experiment,
         shards=str(plan.shards),
+        published=published,
         store=cluster_store.uri,
         group=group,
         cells=[tuple(cell) for cell in cells],
@@ -118,7 +127,8 @@ def _fit(plan: Plan, cells: list[Cell], number: int, reports: Path) -> None:
         ),
         run_config=RunConfig(  # type: ignore[arg-type] # it is this one at run time
             name=group,
-            storage_path=cluster_store.uri,
+            storage_path=cluster_store.root,
+            storage_filesystem=cluster_store.files,  # not by its address: Ray would not know the endpoint
             failure_config=FailureConfig(
                 max_failures=train.max_failures, controller_failure_limit=CONTROLLER_FAILURES
             ),

@@ -35,6 +35,8 @@ class Relay(UserCallback):
 
 def merged(metrics: list[dict[str, Any]]) -> list[CellReport]:
     """Rank 0's epochs, the newest with the load of every machine; the first machine's has no prefix."""
+    if not metrics[0][REPORTS]:  # a checkpoint within an epoch
+        return []
     *earlier, newest = (CellReport.from_json(line) for line in metrics[0][REPORTS])
     load: dict[str, float] = {}
     for told in metrics:

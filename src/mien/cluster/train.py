@@ -4,6 +4,7 @@ from mien.cluster.progress import ProgressLines
 from mien.cluster.session import connect
 from mien.config import MienError
 from mien.training.plan import Plan, refuse_local_storage
+from mien.training.published import publish
 from mien.training.reports import OnReport
 
 
@@ -28,6 +29,7 @@ def train_experiment(plan: Plan, on_report: OnReport = lambda report: None) -> N
         )  # ray, which `connect` makes ready first
 
         refuse_local_storage(plan.store, alive_nodes())
+        published = {} if plan.store.is_local else publish(plan.params, plan.corpora, plan.shards)
         groups = [group for group in plan.groups() if set(group) & set(missing)]
         beside = min(len(groups), room(plan))
         workers = plan.params.train.workers
@@ -35,7 +37,7 @@ def train_experiment(plan: Plan, on_report: OnReport = lambda report: None) -> N
             f"{plan.experiment}: {len(missing)} of {len(plan.cells)} cells to train, "
             f"{beside} group(s) of {workers} worker(s); starting"
         )
-        train_groups(plan, groups, beside, lines, on_report)
+        train_groups(plan, groups, published, beside, lines, on_report)
     if left := plan.missing():
         raise MienError(
             f"{plan.experiment}: {left[0].name} was not kept; run the stage again to train what is missing."

@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,17 @@ from mien.training.cell import train_cell
 from mien.training.kept import MODEL, Curve, keep
 from mien.training.loop import EpochEnd, Options, StateOf
 from mien.training.plan import CELLS
+from mien.training.published import view
 from mien.training.ranks import sum_over_ranks
 from mien.training.reports import CellReport
+from mien.training.state import State, of_all_ranks, of_rank
 from mien.training.storage import SEAL, Storage
 
 FAILED = "failed.json"
 REPORT_EVERY_S = 1.0
 """A report costs some tenths of a second, which is more than an epoch of a small training."""
+STEPS_A_LOOK = 50
+"""How often ranks agree within an epoch whether it is time for a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Job:
     params: dict[str, Any]
     experiment: str
     shards: str
+    published: dict[str, str]  # corpus -> address, where the workers do not see `shards`
     store: str  # of this digest
     group: str  # name of the group's checkpoints in the store
     cells: list[tuple[Any, ...]]  # Cell
@@ -63,14 +68,27 @@ def train_cells(config: dict[str, Any]) -> None:
     first = ray.train.get_context().get_world_rank() == 0
     start = broadcast_from_rank_zero(_start(store, group, job) if first else None)
     found = checkpoints.load(group, start["checkpoint"]) if start["checkpoint"] else None
-    for cell in (Cell(*fields) for fields in start["cells"]):
-        resume = found if found is not None and found.cell == cell else None
-        run = _CellRun(job, params, store, cell, resume)
-        try:
-            run.run()
-        except MienError as error:  # perhaps of this rank alone, so that it cannot report
-            store.write_json(FAILED, {"cell": cell.name, "sentence": str(error), "untold": run.untold})
-            raise
+    with shards_here(job.shards, job.published, params) as shards:
+        for cell in (Cell(*fields) for fields in start["cells"]):
+            resume = found if found is not None and found.cell == cell else None
+            run = _TrainingRun(job, params, store, cell, resume)
+            try:
+                run.run(shards)
+            except MienError as error:  # perhaps of this rank alone, so that it cannot report
+                store.write_json(FAILED, {"cell": cell.name, "sentence": str(error), "untold": run.untold})
+                raise
+
+
+@contextmanager
+def shards_here(shards: str, published: Mapping[str, str], params: Params) -> Iterator[Path]:
+    """The folder of all corpora's shards as this node sees them."""
+    if not published:
+        yield Path(shards)
+        return
+    with tempfile.TemporaryDirectory(prefix="mien-shards-") as folder:
+        for corpus, address in published.items():
+            view(address, Path(folder) / corpus, params.cluster.cache_mb)
+        yield Path(folder)
 
 
 def _start(store: Storage, group: Storage, job: Job) -> dict[str, Any]:
@@ -79,46 +97,29 @@ def _start(store: Storage, group: Storage, job: Job) -> dict[str, Any]:
     return {"cells": cells, "checkpoint": checkpoints.newest(group)}
 
 
-class _CellRun:
-    """One cell on this worker."""
+class CellRun:
+    """One cell on this worker. A search (mien.cluster.trial_worker) tells other things of it."""
 
-    def __init__(
-        self, job: Job, params: Params, store: Storage, cell: Cell, resume: Checkpoint | None
-    ) -> None:
-        self._job, self._params, self._store, self._cell = job, params, store, cell
+    def __init__(self, params: Params, cell: Cell, resume: Checkpoint | None) -> None:
+        self._params, self._cell = params, cell
         self._resume = resume
         self._curves: list[Curve] = list(resume.curves) if resume else []
         self._before_s = resume.seconds if resume else 0.0
         self._begun = time.perf_counter()
         self._checkpointed = self._reported = time.monotonic()
-        self.untold: list[str] = []  # epochs that wait for the next report, equal on every rank
         context = ray.train.get_context()
         self._rank, self._node = context.get_world_rank(), context.get_node_rank()
         self._first_on_node = context.get_local_rank() == 0
 
-    def run(self) -> None:
-        """Train, and have rank 0 keep what came of it."""
-        train = self._params.train
-        device = ray.train.torch.get_device()
-        options = Options(
+    def _options(self) -> Options:
+        train, device = self._params.train, ray.train.torch.get_device()
+        return Options(
             device=device, precision=train.precision, compile=train.compile, eval_batch=train.eval_batch
         )
-        with tempfile.TemporaryDirectory(prefix="mien-cell-") as scratch:
-            folder = Path(scratch)
-            trained = train_cell(
-                self._params,
-                self._job.experiment,
-                self._cell,
-                Path(self._job.shards),
-                folder / MODEL,
-                options,
-                self._wrap,
-                self._resume.state if self._resume else None,
-                self._after_epoch,
-            )
-            if self._rank == 0:
-                about = {"record": dict(trained.record), "seconds": self._seconds()}
-                keep(self._store, self._cell, folder, trained.predictions, self._curves, about)
+
+    def _state(self) -> State | None:
+        """Where this rank goes on from."""
+        return of_rank(self._resume.state, self._rank) if self._resume else None
 
     def _wrap(self, method: Method) -> nn.Module:
         """DDP where there are several ranks; parameters that no turn of the phase moves are frozen by now."""
@@ -132,41 +133,97 @@ class _CellRun:
         wrapped: nn.Module = ray.train.torch.prepare_model(method, parallel_strategy_kwargs=options)
         return wrapped
 
-    def _after_epoch(self, end: EpochEnd, state_of: StateOf) -> None:
-        """The one place that reports: on every rank, equally often; rank 0 brings figures and checkpoint."""
-        self._curves += [(end.phase, end.epoch, name, float(value)) for name, value in end.values.items()]
-        self.untold.append(self._report(end).to_json())
-        now = time.monotonic()
-        saves = now - self._checkpointed >= self._params.train.checkpoint_every_s
-        if not self._agreed(saves or end.last or now - self._reported >= REPORT_EVERY_S):
+    def _after_step(self, step: int, state_of: StateOf) -> None:
+        """A checkpoint within an epoch, where epochs are long."""
+        if (step + 1) % STEPS_A_LOOK or not self._agreed(self._saves()):
             return
-        told: dict[str, Any] = {SYSTEM: _load(), NODE: self._node} if self._first_on_node else {}
+        self._tell(of_all_ranks(state_of(), ray.train.torch.get_device()))
+
+    def _after_epoch(self, end: EpochEnd, state_of: StateOf) -> None:
+        """On every rank, equally often: a report where one is due, with a checkpoint where one is."""
+        self._curves += [(end.phase, end.epoch, name, float(value)) for name, value in end.values.items()]
+        saves, due = self._saves(), self._due(end)
+        if self._agreed(saves or due):
+            self._tell(state_of() if saves and self._rank == 0 else None)
+
+    def _saves(self) -> bool:
+        return time.monotonic() - self._checkpointed >= self._params.train.checkpoint_every_s
+
+    def _due(self, end: EpochEnd) -> bool:
+        """Whether to report after an epoch even if no checkpoint is due; asked on every rank."""
+        raise NotImplementedError
+
+    def _told(self) -> dict[str, Any]:
+        """What this rank reports."""
+        raise NotImplementedError
+
+    def _tell(self, state: State | None) -> None:
+        """The one place that reports; rank 0 brings the checkpoint."""
+        told = self._told()
         with ExitStack() as stack:
             checkpoint = None
-            if self._rank == 0:
-                told[REPORTS] = self.untold
-                if saves:
-                    held = Checkpoint(self._cell, self._curves, self._seconds(), state_of())
-                    folder = stack.enter_context(checkpoints.written(held))
-                    checkpoint = ray.train.Checkpoint.from_directory(str(folder))
-                    self._checkpointed = time.monotonic()
+            if self._rank == 0 and state is not None:
+                held = Checkpoint(self._cell, self._curves, self._seconds(), state)
+                folder = stack.enter_context(checkpoints.written(held))
+                checkpoint = ray.train.Checkpoint.from_directory(str(folder))
+                self._checkpointed = time.monotonic()
             ray.train.report(told, checkpoint=checkpoint)
-        self.untold, self._reported = [], time.monotonic()
+        self._reported = time.monotonic()
 
     def _agreed(self, due: bool) -> bool:
         """Rank 0's answer on every rank: their clocks differ, and a report waits for all of them."""
         own = torch.tensor([float(due and self._rank == 0)], device=ray.train.torch.get_device())
         return bool(sum_over_ranks(own))
 
+    def _seconds(self) -> float:
+        """Spent on this cell, earlier attempts included."""
+        return self._before_s + time.perf_counter() - self._begun
+
+
+class _TrainingRun(CellRun):
+    """A cell of an experiment: what comes of it is kept."""
+
+    def __init__(
+        self, job: Job, params: Params, store: Storage, cell: Cell, resume: Checkpoint | None
+    ) -> None:
+        super().__init__(params, cell, resume)
+        self._job, self._store = job, store
+        self.untold: list[str] = []  # epochs that wait for the next report, equal on every rank
+
+    def run(self, shards: Path) -> None:
+        """Train, and have rank 0 keep what came of it."""
+        with tempfile.TemporaryDirectory(prefix="mien-cell-") as scratch:
+            folder = Path(scratch)
+            trained = train_cell(
+                self._params,
+                self._job.experiment,
+                self._cell,
+                shards,
+                folder / MODEL,
+                self._options(),
+                self._wrap,
+                self._state(),
+                self._after_epoch,
+                self._after_step,
+            )
+            if self._rank == 0:
+                about = {"record": dict(trained.record), "seconds": self._seconds()}
+                keep(self._store, self._cell, folder, trained.predictions, self._curves, about)
+
+    def _due(self, end: EpochEnd) -> bool:
+        self.untold.append(self._report(end).to_json())
+        return end.last or time.monotonic() - self._reported >= REPORT_EVERY_S
+
+    def _told(self) -> dict[str, Any]:
+        told: dict[str, Any] = {SYSTEM: _load(), NODE: self._node} if self._first_on_node else {}
+        untold, self.untold = self.untold, []
+        return told | ({REPORTS: untold} if self._rank == 0 else {})
+
     def _report(self, end: EpochEnd) -> CellReport:
         epochs = self._job.epochs
         done = (sum(epochs[: end.phase_number]) + end.epoch + 1) / sum(epochs)
         where = (self._job.experiment, self._cell, end.phase, end.epoch, end.epochs)
         return CellReport(*where, values=end.values, done=done, at=time.time())
-
-    def _seconds(self) -> float:
-        """Spent on this cell, earlier attempts included."""
-        return self._before_s + time.perf_counter() - self._begun
 
 
 def _load() -> Mapping[str, float]:

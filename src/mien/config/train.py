@@ -1,18 +1,37 @@
 """`cluster`, `train` and `experiments` of params.yaml."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mien.config.section import Section
+
+
+def _place(value: str) -> str:
+    """A path, or s3://bucket/prefix with nothing in it that an address must not carry."""
+    parts = urlsplit(value) if "://" in value else None
+    if not value or (parts is not None and (parts.scheme != "s3" or not parts.netloc)):
+        raise ValueError(f"{value!r} is neither a path nor s3://bucket/prefix")
+    if parts is not None and ("@" in parts.netloc or parts.query or parts.fragment):
+        raise ValueError(
+            "an address carries neither keys nor options; set AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on "
+            "in the environment of every node"
+        )
+    return value
+
+
+Place = Annotated[str, AfterValidator(_place)]
+"""Where things are kept: a path of one machine, or a prefix of an object store that every node reaches."""
 
 
 class Cluster(Section):
     """The Ray cluster that the stages run on; MIEN_RAY_ADDRESS overrides `address`."""
 
     address: str | None = None  # None: one local Ray for the whole `dvc repro`, gone with it
-    storage: str = "storage"  # checkpoints: a path on one machine, or s3://bucket/prefix
+    storage: Place = "storage"  # checkpoints, finished cells and, where it is an object store, shards
+    cache_mb: int = Field(20_000, ge=1)  # of a node's disk below TMPDIR for shards out of an object store
     object_store_mb: int = Field(400, ge=80)
     stage_timeout_s: int = Field(7200, ge=1)
 

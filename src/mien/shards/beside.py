@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mien.config import MienError
 from mien.shards.batch import Batch
-from mien.shards.indexed import IndexedReader
+from mien.shards.reading import PartReader
 
 
 class BesideReader:
@@ -15,7 +15,7 @@ class BesideReader:
     so that a resumed run goes on with the same faces. MienError: it has too few faces for its batch.
     """
 
-    def __init__(self, own: IndexedReader, other: IndexedReader, batch_size: int) -> None:
+    def __init__(self, own: PartReader, other: PartReader, batch_size: int) -> None:
         self._own, self._other, self._size = own, other, batch_size
         self.labels = own.labels
         if len(other) < batch_size:
@@ -30,14 +30,14 @@ class BesideReader:
     def batches(
         self, batch_size: int, seed: int, epoch: int, rank: int = 0, world: int = 1, start: int = 0
     ) -> Iterator[Batch]:
-        """As IndexedReader.batches."""
+        """As PartReader.batches."""
         done = epoch * self._own.steps(batch_size) + start
         others = self._endless(seed, done, rank, world)
         for batch in self._own.batches(batch_size, seed, epoch, rank, world, start):
             yield replace(batch, beside=next(others))
 
     def in_order(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """As IndexedReader.in_order, with nothing beside."""
+        """As PartReader.in_order, with nothing beside."""
         return self._own.in_order(batch_size, rank, world)
 
     def _endless(self, seed: int, done: int, rank: int, world: int) -> Iterator[Batch]:

@@ -16,7 +16,7 @@ from mien.config import MienError
 from mien.manifest.expressions import classes_of
 from mien.manifest.tables import read_table, whole
 
-INDEX_FILE, COUNTS_FILE = "index.parquet", "counts.json"
+INDEX_FILE, COUNTS_FILE, ORIGIN_FILE = "index.parquet", "counts.json", "origin.json"
 _ABOUT = b"mien"
 
 INDEX = pa.schema(
@@ -63,12 +63,21 @@ class About:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where the tars of a folder lie that holds none; stored beside the index as ORIGIN_FILE."""
+
+    address: str  # s3://bucket/prefix
+    cache_mb: int  # of this machine's disk that tars may take
+
+
+@dataclass(frozen=True)
 class Index:
     """All faces of one shard folder, in the order of the tars; row numbers mean rows of `table`."""
 
     folder: Path
     table: pa.Table
     about: About
+    origin: Origin | None = None  # None: the tars lie in the folder
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -148,4 +157,14 @@ def read_index(folder: Path) -> Index:
         raise MienError(f"{path} is no index of shards; delete the folder and run `dvc repro`.") from error
     if table.num_rows == 0:
         raise MienError(f"{path} is empty; look into {COUNTS_FILE} beside it for why rows were rejected.")
-    return Index(folder=Path(folder), table=table.combine_chunks(), about=about)
+    return Index(Path(folder), table.combine_chunks(), about, _origin(Path(folder)))
+
+
+def _origin(folder: Path) -> Origin | None:
+    path = folder / ORIGIN_FILE
+    if not path.exists():
+        return None
+    try:
+        return Origin(**json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise MienError(f"{path} does not say where the tars are; delete the folder.") from error

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mien.config import MienError
@@ -19,17 +21,18 @@ from mien.shards.index import Index, read_index
 from mien.shards.reading import PartReader, Plan
 from mien.shards.selection import Selection
 from mien.shards.streams import Stream, check_address
-from mien.shards.tars import HEADER_BYTES, check_header, cut_off, tar_ends
+from mien.shards.tars import HEADER_BYTES, check_header, cut_off, damaged, tar_ends
 
 _WINDOW = 4096  # faces shuffled among each other; of a rank's own, as many encoded crops are in memory
 
 
 class StreamingReader(PartReader):
-    """Batches of some rows of an index whose tars lie under `address`, a folder or URL (None: by the index).
+    """Batches of some rows of an index whose tars lie under `address`, a folder or URL.
 
-    As IndexedReader, but sequential: tars come in random order, and faces are shuffled within a window that
-    spans several tars. WebDataset opens a URL; where each picture begins is known from the index, so no tar
-    header is parsed, and a rank decodes its own faces only. workers: loader processes; 0 reads in this one.
+    None: at the index's origin, else beside the index. As IndexedReader, but sequential: tars come in random
+    order, and faces are shuffled within a window that spans several tars. WebDataset opens a URL; where each
+    picture begins is known from the index, so no tar header is parsed, and a rank decodes its own faces only.
+    workers: loader processes; 0 reads in this one.
     """
 
     def __init__(
@@ -43,17 +46,22 @@ class StreamingReader(PartReader):
         workers: int = 0,
         address: str | None = None,
         window: int = _WINDOW,
+        shown: NDArray[np.object_] | None = None,
     ) -> None:
         self._index = source if isinstance(source, Index) else read_index(source)
-        super().__init__(Selection(self._index, rows, classes, needs, label))
+        super().__init__(Selection(self._index, rows, classes, needs, label, shown))
         self._threads, self._workers, self._window = threads, workers, window
-        self._address = (str(self._index.folder) if address is None else address).rstrip("/")
+        origin = self._index.origin
+        by_index = str(self._index.folder) if origin is None else origin.address
+        self._address = (by_index if address is None else address).rstrip("/")
         check_address(self._address)
         self._names, numbers = np.unique(self._index.column("shard").astype(str), return_inverse=True)
         self._tar_of = numbers[self._selection.rows].astype(np.int64)
         self._offsets = self._index.column("offset")[self._selection.rows]
         self._sizes = self._index.column("size")[self._selection.rows]
         self._ends = tar_ends(self._index, numbers)
+        sums = self._index.column("crop_sha256")[self._selection.rows] if origin else None
+        self._sums = sums  # what came over a network is checked; a folder's tars DVC has checked
 
     def _order(self, batch_size: int, seed: int, epoch: int) -> order.Rows:
         return order.streamed(self._tar_of, seed, epoch, self._window)
@@ -107,7 +115,10 @@ class StreamingReader(PartReader):
                     if len(data) < size:
                         raise cut_off(self._index, name, stream.at)
                     check_header(data, self._selection.keys[position], name)
-                    yield memoryview(data)[HEADER_BYTES:]
+                    crop = memoryview(data)[HEADER_BYTES:]
+                    if self._sums is not None and sha256(crop).hexdigest() != self._sums[position]:
+                        raise damaged(self._selection.keys[position], name, ValueError("another digest"))
+                    yield crop
 
 
 class _Part(IterableDataset[Batch | str]):

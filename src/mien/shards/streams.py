@@ -1,14 +1,16 @@
-"""A tar as a stream of bytes: from a folder, or over the network by WebDataset's opener."""
+"""A tar as a stream of bytes: from a folder, an object store, or over the network by WebDataset's opener."""
 
 import contextlib
+import io
 import os
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
 from mien.config import MienError
+from mien.shards.object_store import Ranges
 
-SCHEMES = ("http", "https", "gs")
+SCHEMES = ("http", "https", "gs", "s3")
 """Never `pipe:`, which runs the command that the address holds; WDS_SECURE refuses it as well."""
 
 _BUFFER_BYTES = 1 << 20
@@ -24,14 +26,18 @@ def check_address(address: str) -> None:
 
 
 class Stream:
-    """One tar read forwards. `at`: bytes that lie behind; `length`: of the whole, None over the network."""
+    """One tar read forwards. `at`: bytes that lie behind; `length`: of the whole, None if not told."""
 
     def __init__(self, address: str, name: str) -> None:
         self.name, self.at = f"{address}/{name}", 0
         self._file: IO[bytes]
         self.length: int | None = None
         try:
-            if urlsplit(address).scheme:
+            scheme = urlsplit(address).scheme
+            if scheme == "s3":
+                ranges = Ranges(self.name)
+                self._file, self.length = io.BufferedReader(ranges, _BUFFER_BYTES), ranges.length
+            elif scheme:
                 from webdataset.gopen import gopen  # slow to import, and only remote shards need it
 
                 self._file = gopen(self.name, bufsize=_BUFFER_BYTES)

@@ -10,6 +10,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from mien.config import MienError
+from mien.shards.cache import ShardCache
 from mien.shards.index import Index
 
 HEADER_BYTES = 512  # of a tar member, straight before its bytes
@@ -22,7 +23,8 @@ class Tars:
 
     Read with pread, not through mmap: as fast, but a tar that shrinks under a running job raises instead of
     killing the process with SIGBUS, and the page cache does not count as this process's memory.
-    MienError at once when a tar is missing or ends too early.
+    MienError at once when a tar is missing or ends too early. Tars of an index with an origin are read
+    through this machine's cache.
     """
 
     def __init__(self, index: Index) -> None:
@@ -33,17 +35,23 @@ class Tars:
         self._paths = [index.folder / name for name in names]
         self._handles: list[int | None] = [None] * len(names)
         self._lock = threading.Lock()
+        self._cache = None if index.origin is None else ShardCache(index)
+        if self._cache is not None:
+            return
         for path, end in zip(self._paths, tar_ends(index, self._numbers), strict=True):
             if (size := _size(path)) < end:
                 raise cut_off(index, path.name, size)
 
     def read(self, row: int) -> memoryview:
         """The encoded picture of a row. MienError when the tar does not hold that key there."""
-        handle = self._handle(int(self._numbers[row]))
-        offset, size = int(self._offsets[row]), int(self._sizes[row])
-        data = os.pread(handle, size + HEADER_BYTES, offset - HEADER_BYTES)
-        if len(data) != size + HEADER_BYTES:
-            raise cut_off(self._index, self.shard(row), os.fstat(handle).st_size)
+        begin, size = int(self._offsets[row]) - HEADER_BYTES, int(self._sizes[row]) + HEADER_BYTES
+        if self._cache is not None:
+            data = self._cache.read(self.shard(row), begin, size)
+        else:
+            handle = self._handle(int(self._numbers[row]))
+            data = os.pread(handle, size, begin)
+            if len(data) != size:
+                raise cut_off(self._index, self.shard(row), os.fstat(handle).st_size)
         check_header(data, self._keys[row], self.shard(row))
         return memoryview(data)[HEADER_BYTES:]
 

@@ -26,6 +26,7 @@ def facts(plan: Plan, root: Path) -> Facts:
     expressions, number = np.unique([e or "none" for e in index.expression.tolist()], return_counts=True)
     people = len({s for s in index.subject.tolist() if s is not None})
     profile: dict[str, Any] = {"faces": len(index), "people": people}
+    source = index.origin.address if index.origin else str(plan.shards / entry.corpus)
     profile |= {str(name): int(n) for name, n in zip(expressions, number, strict=True)}
     return Facts(
         experiment=plan.experiment,
@@ -37,7 +38,7 @@ def facts(plan: Plan, root: Path) -> Facts:
             "method": plan.settings.model_dump(mode="json"),
             "train": plan.params.train.model_dump(mode="json"),
         },
-        dataset=DataSet(entry.corpus, index.digest, str(plan.shards / entry.corpus), profile),
+        dataset=DataSet(entry.corpus, index.digest, source, profile),
         cells=plan.cells,
         root=root,
     )

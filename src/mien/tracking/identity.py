@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from mlflow.entities import Dataset, DatasetInput, InputTag
 from mien.config.train import Cell
 
 _DIGEST_CHARACTERS = 36  # MLflow keeps no longer digest of a data set
+CODE = "MIEN_CODE"
+"""The variable that holds `code_tags` where the checkout itself is not."""
 _SECRET = ("password", "secret", "token", "credential", "api_key", "access_key")
 
 
@@ -64,7 +67,12 @@ class Facts:
 
 
 def code_tags(root: Path) -> dict[str, str]:
-    """Git commit (and whether files differ from it) and digest of dvc.lock; `none` where there is neither."""
+    """Git commit (and whether files differ from it) and digest of dvc.lock; `none` where there is neither.
+
+    On a cluster, where only a copy of the commit is: as `mien submit` has sent them in MIEN_CODE.
+    """
+    if sent := os.environ.get(CODE):
+        return {str(key): str(value) for key, value in json.loads(sent).items()}
     lock = root / "dvc.lock"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "none"
     commit = _git(root, "rev-parse", "HEAD") or "none"

@@ -22,9 +22,9 @@ from mien.methods.contract import Method, Phase
 from mien.shards.beside import BesideReader
 from mien.shards.folds import Split, split_cell
 from mien.shards.index import Index, read_index
-from mien.shards.indexed import IndexedReader
 from mien.shards.label_noise import flips, noisy_labels
 from mien.shards.order import Rows
+from mien.shards.part import read_part
 from mien.training.loop import AfterEpoch, AfterStep, EpochEnd, Options, Wrap, fit
 from mien.training.ranks import gather_rows, rank_and_world
 from mien.training.state import State
@@ -68,14 +68,11 @@ def train_cell(
     entry = params.experiments[experiment]
     index = read_index(shards / entry.corpus)
     split = split_cell(index, cell, entry.validation_share, params.shard.seed)
-    config = methods.settings(params, experiment)
-    methods.require_files(entry.method, config)
-    torch.manual_seed(cell.seed)
-    method = methods.build(entry.method, config, (cell.normal,) if cell.normal else index.classes)
-    threads, keep_mb = params.train.reader_threads, params.train.keep_faces_mb
     shown = noisy_labels(index, split.train, entry.label_noise)
-    readers = part_readers(method, index, split, shards, threads, cell.seed, keep_mb, shown)
-    ends = fit(method, readers, replace(options, seed=cell.seed), wrap, resume, after_epoch, after_step)
+    threads = params.train.reader_threads
+    method, ends = fit_cell(
+        params, experiment, cell, index, split, shards, options, wrap, resume, after_epoch, after_step, shown
+    )
     predictions = pa.concat_tables(
         _predictions(method, index, rows, part, cell, options, threads)
         for part, rows in ((TEST, split.test), (VALIDATION, split.validation))
@@ -93,11 +90,39 @@ def train_cell(
     return Trained(record, ends, predictions, time.perf_counter() - begun)
 
 
+def fit_cell(
+    params: Params,
+    experiment: str,
+    cell: Cell,
+    index: Index,
+    split: Split,
+    shards: Path,
+    options: Options,
+    wrap: Wrap = lambda method: method,
+    resume: State | None = None,
+    after_epoch: AfterEpoch = lambda end, state: None,
+    after_step: AfterStep = lambda step, state: None,
+    shown: NDArray[np.object_] | None = None,
+) -> tuple[Method, list[EpochEnd]]:
+    """A fresh method of the experiment, trained on a split whose test part no reader opens.
+
+    The cell gives seed and normal class; `shown`: the expressions to train on in place of the index's own.
+    """
+    name, config = params.experiments[experiment].method, methods.settings(params, experiment)
+    methods.require_files(name, config)
+    torch.manual_seed(cell.seed)
+    method = methods.build(name, config, (cell.normal,) if cell.normal else index.classes)
+    threads, keep_mb = params.train.reader_threads, params.train.keep_faces_mb
+    readers = part_readers(method, index, split, shards, threads, cell.seed, keep_mb, shown)
+    options = replace(options, seed=cell.seed)
+    return method, fit(method, readers, options, wrap, resume, after_epoch, after_step)
+
+
 def _examined(method: Method, index: Index, split: Split, threads: int, options: Options) -> dict[str, float]:
     """What the first rank finds in the test part besides answers, by `test_` names; gathers nothing."""
     if rank_and_world()[0] != 0:
         return {}
-    reader = IndexedReader(index, split.test, method.classes, method.needs, threads=threads)
+    reader = read_part(index, split.test, method.classes, method.needs, threads=threads)
     with torch.no_grad():
         found = method.examine(b.to(options.device) for b in reader.in_order(options.eval_batch))
     return {f"test_{name}": value for name, value in found.items()}
@@ -141,7 +166,7 @@ def part_readers(
         elif part == "validation":
             source, rows = index, split.validation
         read = shown if part == "train" and source is index else None
-        own = IndexedReader(
+        own = read_part(
             source,
             rows,
             phase.classes or method.classes,
@@ -157,7 +182,7 @@ def part_readers(
             return own
         near = read_index(shards / phase.beside)
         known = _without(near, index.subject[np.r_[split.validation, split.test]])
-        other = IndexedReader(near, known, method.classes, method.needs, "subject", threads, keep_mb)
+        other = read_part(near, known, method.classes, method.needs, "subject", threads, keep_mb)
         return BesideReader(own, other, phase.beside_batch)
 
     return reader
@@ -187,12 +212,7 @@ def _pictures(index: Index, rows: Rows, part: Part, seed: int) -> Rows:
 def _predictions(
     method: Method, index: Index, rows: Rows, part: str, cell: Cell, options: Options, threads: int
 ) -> pa.Table:
-    reader = IndexedReader(index, rows, index.classes, method.needs, threads=threads)
-    number = {key: row for row, key in zip(rows.tolist(), index.keys[rows].tolist(), strict=True)}
-    gathered = gather_rows(_predict(method, reader, number, options)).cpu().numpy()
-    gathered = gathered[np.argsort(gathered[:, 0])]
-    if not np.array_equal(gathered[:, 0], np.sort(rows)):
-        raise RuntimeError(f"the {part} part was not predicted face by face: {len(gathered)} of {len(rows)}")
+    gathered = answers(method, index, rows, options, threads)
     columns: dict[str, Any] = {
         "key": pa.array(index.keys[gathered[:, 0].astype(np.int64)]),
         "fold": np.full(len(rows), cell.fold, dtype=np.int32),
@@ -208,6 +228,17 @@ def _predictions(
         return pa.table(columns, schema=ALIEN_SCORES)
     columns["probabilities"] = pa.array(list(gathered[:, 2:].astype(np.float32)), pa.list_(pa.float32()))
     return pa.table(columns, schema=PREDICTIONS)
+
+
+def answers(method: Method, index: Index, rows: Rows, options: Options, threads: int) -> NDArray[np.float64]:
+    """(N, 2 + K) on every rank: a face's row in the index, its label, and K probabilities or alien scores."""
+    reader = read_part(index, rows, index.classes, method.needs, threads=threads)
+    number = {key: row for row, key in zip(rows.tolist(), index.keys[rows].tolist(), strict=True)}
+    gathered = gather_rows(_predict(method, reader, number, options)).cpu().numpy()
+    gathered = gathered[np.argsort(gathered[:, 0])]
+    if not np.array_equal(gathered[:, 0], np.sort(rows)):
+        raise RuntimeError(f"{len(gathered)} of {len(rows)} faces were predicted, or one of them twice")
+    return np.asarray(gathered, dtype=np.float64)
 
 
 def _predict(method: Method, reader: Reader, number: Mapping[str, int], options: Options) -> Tensor:

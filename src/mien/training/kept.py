@@ -110,9 +110,12 @@ def write_run(plan: Plan, kept: list[KeptCell], into: Path, tracked: Mapping[str
 
 
 def prune(plan: Plan) -> None:
-    """Remove what a finished experiment no longer needs: other digests, and this one's checkpoints."""
+    """Remove what a finished experiment no longer needs: this digest's checkpoints, and other digests.
+
+    Other digests in an object store may be somebody else's training, so they stay.
+    """
     own = plan.store.uri.rsplit("/", 1)[-1]
-    for name in plan.home.names():
+    for name in plan.home.names() if plan.home.is_local else []:
         if name != own:
             plan.home.delete(name)
     for name in plan.store.names():

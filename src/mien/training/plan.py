@@ -48,6 +48,12 @@ class Plan:
         return self.params.experiments[self.experiment].cells(self.index.classes)
 
     @property
+    def corpora(self) -> set[str]:
+        """Whose shards are read."""
+        entry = self.params.experiments[self.experiment]
+        return {entry.corpus, entry.second_corpus}
+
+    @property
     def name(self) -> str:
         """The experiment and what it depends on: a changed setting never finds an older one's checkpoints."""
         return f"{self.experiment}-{self.digest[:12]}"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mien.config import MienError
 from mien.manifest.tables import whole
+from mien.training.ranks import gather_rows, mean_over_ranks
 
 FORMAT = 1
 
@@ -56,6 +57,25 @@ def read_state(path: Path) -> State:
     if state.get("format") != FORMAT:
         raise MienError(f"{path} is a checkpoint of another version of mien; delete it to start again.")
     return state
+
+
+def of_all_ranks(state: State, device: torch.device) -> State:
+    """A state within an epoch with what ranks have apart: the mean of their sums, and each one's generator.
+
+    Collective. At the end of an epoch ranks have nothing apart: sums are told, and generators seeded anew.
+    """
+    progress = state["progress"]
+    sums = mean_over_ranks(progress["sums"], device)
+    generators = gather_rows(state["random"]["torch"][None].to(device)).cpu()
+    return {**state, "progress": {**progress, "sums": sums}, "generators": generators}
+
+
+def of_rank(state: State, rank: int) -> State:
+    """The state that a rank goes on from: its own generator where `of_all_ranks` has kept it."""
+    generators = state.get("generators")
+    if generators is None or rank >= len(generators):
+        return state
+    return {**state, "random": {**state["random"], "torch": generators[rank].clone()}}
 
 
 def random_state() -> State:

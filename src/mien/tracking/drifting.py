@@ -28,20 +28,23 @@ DRIFT_FILE = "drift.json"
 def drift_of(
     client: MlflowClient, root: Path, params: Params, data: Path, model: str, corpus: str
 ) -> tuple[list[Shift], str]:
-    """How the faces that a corpus has gained differ from what the champion was trained on, and a sentence.
+    """How the newest faces of a corpus differ from what the champion was trained on, and a sentence.
 
-    data: the folder of dvc.yaml, with the corpus's present shards. The list is empty where nothing could be
-    compared, and the sentence says why.
+    Newest: not there, or labelled otherwise, at the last challenge; faces that were refused with an earlier
+    challenger do not hide them. data: the folder of dvc.yaml, with the corpus's present shards. The list is
+    empty where nothing could be compared, and the sentence says why.
     """
     number = champion(client, model) if is_registered(client, model) else None
     if number is None:
         return [], f"{model} has no champion yet: no drift to speak of"
-    before = _profile_of(client, model, number)
-    if before is None:
+    records = history(client, model)
+    before = _profile_of(client, [r for r in records if (r.decision, r.new) == (PROMOTED, number)])
+    seen = _profile_of(client, records)
+    if before is None or seen is None:
         return [], f"{model} {number}: nothing is kept of what it was trained on, so that drift is not known"
     layout = Layout.below(data, corpus)
     index = read_index(layout.shards)
-    rows = new_rows(index, labelled(index), before)
+    rows = new_rows(index, new_rows(index, labelled(index), before), seen)
     if len(rows) < params.promotion.drift.min_faces:
         return [], f"{len(rows)} faces of {corpus} are new or labelled anew: too few to speak of drift"
     with tempfile.TemporaryDirectory(prefix="mien-drift-") as scratch:
@@ -64,10 +67,9 @@ def log_drift(client: MlflowClient, record: Record, shifts: Sequence[Shift], sen
     attach(client, record.run_id, {DRIFT_FILE: json.dumps(told, indent=2).encode()})
 
 
-def _profile_of(client: MlflowClient, model: str, number: int) -> pa.Table | None:
-    """The profile beside the record that made a version champion, or None."""
-    made = [r for r in history(client, model) if r.decision == PROMOTED and r.new == number]
-    for record in reversed(made):
+def _profile_of(client: MlflowClient, records: Sequence[Record]) -> pa.Table | None:
+    """The profile beside the last of some records that has one, or None."""
+    for record in reversed(records):
         if any(file.path == PROFILE_FILE for file in client.list_artifacts(record.run_id)):
             with tempfile.TemporaryDirectory(prefix="mien-profile-") as scratch:
                 return pq.read_table(

@@ -6,6 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 
 from infra.local.processes import Processes, free_ports, new_secret, write_private
 
@@ -34,6 +35,8 @@ def start_ray(processes: Processes, served: Mapping[str, str]) -> dict[str, str]
         "MIEN_RAY_ADDRESS": f"{HOSTS[0]}:{gcs}",
     }
     environment = {**os.environ, **served, **ours, "GLOO_SOCKET_IFNAME": "lo"}
+    # a job's `python` is then this one, as it is in the container
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment["RAY_enable_metrics_collection"] = "0"  # else each node tells its figures to everybody
     head = ["--head", "--port", str(gcs), "--ray-client-server-port", str(client)]
     head += ["--dashboard-host", HOSTS[0], "--dashboard-port", str(dashboard)]

@@ -2,7 +2,8 @@
 
 Each script measures its subject and what a user would pick instead in one run, so that the ratio holds on
 any machine. The figures are ratios and rates, not tests: nothing here fails on a slow day. By themselves run
-what takes a quarter of an hour: memory.py and many_pictures.py.
+what takes a quarter of an hour: memory.py and many_pictures.py; and what reads the shards of a finished
+`make repro`: metric_learning.py and export.py.
 """
 
 import subprocess

@@ -7,9 +7,9 @@ from mien.evaluation.report import build_report
 from mien.tracking.identity import code_tags
 
 
-def main(data: str, results: str, runs: str, reports: str) -> None:
-    commit = code_tags(Path.cwd())["git_commit"]
-    build_report(Path(data), Path(results), Path(runs), Path(reports), load_params(), commit)
+def main(data: str, results: str, runs: str, tuned: str, reports: str) -> None:
+    commit, params = code_tags(Path.cwd())["git_commit"], load_params()
+    build_report(Path(data), Path(results), Path(runs), Path(reports), params, commit, Path(tuned))
 
 
 if __name__ == "__main__":

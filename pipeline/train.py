@@ -7,10 +7,11 @@ from mien.config import MienError, load_params, run_stage
 from mien.tracking.experiment import finished, track
 from mien.training.kept import fetched, prune, write_run
 from mien.training.plan import make_plan
+from mien.training.trials import with_tuned
 
 
-def main(experiment: str, shards: str, into: str) -> None:
-    plan = make_plan(load_params(), experiment, Path(shards))
+def main(experiment: str, shards: str, into: str, tuned: str) -> None:
+    plan = make_plan(with_tuned(load_params(), experiment, Path(tuned)), experiment, Path(shards))
     tracker = track(plan, root=Path.cwd())
     try:
         train_experiment(plan, on_report=tracker)

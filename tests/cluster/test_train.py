@@ -50,7 +50,7 @@ def start(root: Path, name: str, disturbed: str = "") -> subprocess.Popen[bytes]
     words = [sys.executable, str(REPOSITORY / "pipeline" / "train.py")]
     if disturbed:
         words = [sys.executable, disturbances.__file__, disturbed, str(root / STEPS)]
-    words += ["tiny", "shards", "runs/tiny"]
+    words += ["tiny", "shards", "runs/tiny", "tuned/tiny.json"]
     environment = {
         k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "MIEN_RAY_ADDRESS")
     }

@@ -111,3 +111,9 @@ def test_no_output_goes_to_a_remote_by_itself(stage: str) -> None:
     for out in outs:
         assert isinstance(out, dict)
         assert [settings["push"] for settings in out.values()] == [False]
+
+
+def test_a_training_reruns_for_its_own_search_alone() -> None:
+    assert [list(out) for out in body("tune")["outs"]] == [["tuned/${key}.json"]]
+    assert [dep for dep in body("train")["deps"] if dep.startswith("tuned")] == ["tuned/${key}.json"]
+    assert "searches" not in body("train")["params"]

@@ -9,6 +9,7 @@ from mien.config import MienError, Params, load_params
 from mien.methods import method_class
 from mien.training.kept import fetched, write_run
 from mien.training.plan import make_plan
+from mien.training.trials import with_tuned
 
 
 def train_until(root: Path, experiment: str, phase: str) -> Path:
@@ -17,7 +18,8 @@ def train_until(root: Path, experiment: str, phase: str) -> Path:
     It stands beside the experiment's own results and takes no part in `dvc repro`.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    params = until(load_params(root / "params.yaml"), experiment, phase)
+    tuned = root / "tuned" / f"{experiment}.json"
+    params = until(with_tuned(load_params(root / "params.yaml"), experiment, tuned), experiment, phase)
     plan = make_plan(params, experiment, root / "data" / "shards")
     train_experiment(plan)
     into = root / "runs" / f"{experiment}-until-{phase}"

@@ -38,6 +38,8 @@ from mien.evaluation.one_class.section import (
 from mien.evaluation.one_class.text import one_class_markdown
 from mien.evaluation.outcomes import Difference, Outcome, differences, read_outcomes
 from mien.evaluation.results import headline, summary, write_csv, write_json
+from mien.evaluation.searches.section import SearchShown, draw_search, read_searches, show_search
+from mien.evaluation.searches.text import searches_markdown
 from mien.manifest.tables import whole
 from mien.shards.index import Index
 
@@ -62,6 +64,7 @@ class Shown:
     heat: HeatMaps | None
     identity: IdentitySection | None
     neighbourhood: NeighbourhoodSection | None
+    searches: Sequence[SearchShown] = ()
 
     @property
     def trained(self) -> dict[str, None]:
@@ -71,8 +74,14 @@ class Shown:
         return dict.fromkeys([*corpora, *(outcome.entry.corpus for outcome in one_class)])
 
 
-def build_report(data: Path, results: Path, runs: Path, into: Path, params: Params, commit: str) -> None:
-    """Read everything that was made and write the report's folder. MienError names what is missing."""
+def build_report(
+    data: Path, results: Path, runs: Path, into: Path, params: Params, commit: str, tuned: Path | None = None
+) -> None:
+    """Read everything that was made and write the report's folder. MienError names what is missing.
+
+    tuned: where stage `tune` has left what it found; None shows no search.
+    """
+    searches = read_searches(params, tuned) if tuned else {}
     indexes = read_indexes(params, data)
     outcomes = read_outcomes(params, results, runs, indexes)
     one_class = read_one_class(params, results, runs)
@@ -90,8 +99,11 @@ def build_report(data: Path, results: Path, runs: Path, into: Path, params: Para
         heat=read_heat_maps(one_class, indexes, params),
         identity=make_identity_section(outcomes, runs, indexes, params),
         neighbourhood=make_neighbourhood_section(outcomes, runs, indexes, params),
+        searches=[show_search(name, told) for name, told in searches.items()],
     )
     drawn = _draw(shown)
+    for name, told in searches.items():
+        drawn |= draw_search(name, told)
     _write_plots(shown, drawn, into / PLOTS)
     aucs = {outcome.name: one_class_headline(outcome.scores) for outcome in one_class}
     heads = {outcome.name: headline(outcome.scores) for outcome in outcomes}
@@ -145,6 +157,8 @@ def markdown(shown: Shown) -> str:
         lines += closed_set_markdown(shown.closed_set)
     if shown.one_class:
         lines += one_class_markdown(shown.one_class, shown.heat)
+    if shown.searches:
+        lines += searches_markdown(shown.searches)
     lines += ["", "## Uses that the law forbids", "", *(f"- {sentence}" for sentence in notice.FORBIDDEN)]
     lines += ["", "## Limits", "", *(f"- {sentence}" for sentence in notice.LIMITS), ""]
     return "\n".join(lines)

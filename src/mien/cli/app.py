@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli import export_commands, predict_commands, registry_commands
+from mien.cli import export_commands, predict_commands, registry_commands, submit_commands, tune_commands
 from mien.cli.root import checkout_root as _root
 from mien.cli.stages import run_dvc as _dvc
 from mien.cli.tables import print_json as _print_json
@@ -182,7 +182,8 @@ def train(
     if until is None:
         raise typer.Exit(_dvc(root, "repro", f"evaluate@{experiment}"))
     entry = known[experiment]
-    if code := _dvc(root, "repro", *(f"shard@{name}" for name in {entry.corpus, entry.second_corpus})):
+    needed = {f"shard@{name}" for name in (entry.corpus, entry.second_corpus)}
+    if code := _dvc(root, "repro", *sorted(needed | {f"tune@{experiment}"})):
         raise typer.Exit(code)
     from mien.cli.until import train_until
 
@@ -257,6 +258,8 @@ app.command()(registry_commands.promote)
 app.command()(registry_commands.rollback)
 app.command()(registry_commands.compare)
 app.command()(registry_commands.retrain)
+app.command()(tune_commands.tune)
+app.command()(submit_commands.submit)
 
 
 def _say_where(root: Path) -> None:

@@ -41,7 +41,21 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["doctor", "preset", "corpora", "methods", "train", "predict", "report", "push", "ui", "repro"]
+    "command",
+    [
+        "doctor",
+        "preset",
+        "corpora",
+        "methods",
+        "train",
+        "predict",
+        "serve",
+        "export",
+        "report",
+        "push",
+        "ui",
+        "repro",
+    ],
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     done = mien(command, "--help")

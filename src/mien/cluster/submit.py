@@ -93,7 +93,8 @@ class _Jobs:
         from ray.exceptions import AuthenticationError
         from ray.job_submission import JobStatus, JobSubmissionClient
 
-        logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)
+        for chatty in ("ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         self._done = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED)
         self._status = JobStatus
         self._seen = 0  # characters of the followed job's log that have been printed

@@ -6,6 +6,7 @@ import pytest
 
 from mien import methods
 from mien.config import MienError, load_params
+from mien.config.tune import holds
 
 ROOT = Path(__file__).parents[2]
 PRESETS = sorted((ROOT / "presets").glob("*.yaml"))
@@ -39,6 +40,9 @@ def test_every_method_of_a_preset_can_be_tuned(path: Path) -> None:
     for name, space in params.search.items():
         assert space
         methods.check_space(params, name)
+        config = methods.method_class(name).Config.model_validate(params.methods[name])
+        told = config.model_dump(mode="json")
+        assert [key for key, d in space.items() if not holds(d, methods.setting(told, key))] == []
         wrong = {**params.search, name: {"no_such_setting": [1, 2]}}
         with pytest.raises(MienError, match=rf"search.{name}.no_such_setting is not a key"):
             methods.check_space(params.model_copy(update={"search": wrong}), name)

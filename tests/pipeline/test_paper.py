@@ -48,6 +48,7 @@ SETTINGS: dict[str, Any] = {
     "align": {"crop_px": 64, "max_reject_share": 0.3},  # FERPlus has faces of less than 24 px
     "landmarks": {"model": "dlib", "max_reject_share": 0.3},
     "cluster": {"object_store_mb": 100},
+    "search": {},  # made for the preset's settings, not for tiny ones
     "evaluate": {"resamples": 100, "ratio_draws": 2},
     "report": {"people_on_sheet": 1, "faces_with_landmarks": 1},
 }

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from mien.config import MienError, Params, Section, parse_section
 from mien.config.params import PARAMS
-from mien.config.tune import Value, ends, holds
+from mien.config.tune import Value, ends
 from mien.methods.contract import Method
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
@@ -52,7 +52,8 @@ def check(params: Params) -> dict[str, Section]:
     for name, raw in params.methods.items():
         parse_section(method_class(name).Config, raw, PARAMS.name, f"methods.{name}")
     for name in params.search:
-        check_space(params, name)
+        if name in params.methods:
+            check_space(params, name)
     return {name: settings(params, name) for name in params.experiments}
 
 
@@ -69,25 +70,16 @@ def settings(params: Params, experiment: str) -> Section:
 
 
 def check_space(params: Params, name: str) -> None:
-    """Check `search.NAME` against the method's Config and `methods.NAME`. MienError: the key and what to do.
+    """Check `search.NAME`: the ends of a span and each choice must be values that the method's Config takes.
 
-    Each end of a span and each choice must be a value that the Config takes; the present one must be held.
+    MienError: the key. Whether it holds the present value matters to a search alone, which asks.
     """
-    if name not in params.methods:
-        raise MienError(f"{PARAMS.name}: search.{name} is there, but methods.{name} is not; add it.")
     config = method_class(name).Config
-    at = f"search.{name}"
-    present = parse_section(config, params.methods[name], PARAMS.name, f"methods.{name}").model_dump(
-        mode="json"
-    )
+    raw = params.methods[name]
+    present = parse_section(config, raw, PARAMS.name, f"methods.{name}").model_dump(mode="json")
     for key, dimension in params.search[name].items():
         for value in ends(dimension):
-            parse_section(config, changed(present, key, value), PARAMS.name, at)
-        if not holds(dimension, setting(present, key)):
-            raise MienError(
-                f"{PARAMS.name}: {at}.{key} does not hold methods.{name}.{key} = {setting(present, key)!r}, "
-                "with which a search begins; widen it."
-            )
+            parse_section(config, changed(present, key, value), PARAMS.name, f"search.{name}")
 
 
 def with_settings(params: Params, experiment: str, settings: Mapping[str, Value]) -> Params:

@@ -106,10 +106,11 @@ def kinds() -> dict[str, Kind]:
 
 
 class Client:
-    """One address, one connection."""
+    """One address, and one connection that is left before the server leaves it."""
 
-    def __init__(self, url: str, number: int) -> None:
-        connector = aiohttp.TCPConnector(local_addr=(f"127.0.0.{2 + number}", 0), limit=1)
+    def __init__(self, url: str, number: int, connections: int = 1) -> None:
+        address = (f"127.0.0.{2 + number}", 0)
+        connector = aiohttp.TCPConnector(local_addr=address, limit=connections, keepalive_timeout=5)
         self._session = aiohttp.ClientSession(url, connector=connector)
 
     async def post(self, kind: str, body: bytes) -> Seen:
@@ -141,20 +142,20 @@ async def drive(url: str, mixture: dict[str, Kind], requests: int, number: int) 
     names = draw.choices(list(mixture), [kind.share for kind in mixture.values()], k=requests)
     sent = [(name, draw.choice(mixture[name].bodies)) for name in names]
     alone = [(FACE, mixture[FACE].bodies[k % 32]) for k in range(40)]
-    flood = [(FACE, mixture[FACE].bodies[0])] * 60
     clients = [Client(url, k) for k in range(number + 100)]
+    flooding = Client(url, number + 100, connections=10)
     seen = {"alone": await one_by_one(clients[0], alone, 0.25)}
-    # a client may ask five times a second: one turn of 0.21 s keeps within that, and only the flood does not
+    # a client may ask five times a second, and a turn of 0.21 s keeps within that
     turns = [one_by_one(clients[k], sent[k::number], 0.21) for k in range(1, number)]
     turns.append(one_by_one(clients[number], sent[0::number], 0.21))
-    *mixed, flooded = await asyncio.gather(*turns, one_by_one(clients[number + 1], flood, 0.0))
+    flood = [flooding.post(FACE, mixture[FACE].bodies[k % 32]) for k in range(100)]
+    *mixed, seen["one floods"] = await asyncio.gather(*turns, asyncio.gather(*flood))
     seen["mixed"] = [one for part in mixed for one in part]
-    seen["one floods"] = flooded
     rush = [client.post(FACE, mixture[FACE].bodies[k % 32]) for k, client in enumerate(clients)]
     seen["all at once"] = list(await asyncio.gather(*rush))
     await asyncio.sleep(5)
     seen["alone again"] = await one_by_one(clients[0], alone, 0.25)
-    for client in clients:
+    for client in (*clients, flooding):
         await client.close()
     return seen
 

@@ -20,8 +20,17 @@ def serve_model(root: Path, model: str, host: str, port: int, certificate: Path 
     with tempfile.TemporaryDirectory(prefix="mien-model-") as scratch:
         # in a process of its own: what reads runs and registry needs more memory than all that serves
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-            folder = pool.submit(find_model, root, model, Path(scratch)).result()
-        serve(folder, model, settings, Address(host, port, token, certificate), announce=_say)
+            found = pool.submit(_tried, root, model, Path(scratch)).result()
+        serve(found, model, settings, Address(host, port, token, certificate), announce=_say)
+
+
+def _tried(root: Path, model: str, scratch: Path) -> Path:
+    """The model's folder or file. MienError: there is none, or none that can be loaded."""
+    from mien.evaluation.inference import Predictor  # torch, which only this short-lived process needs
+
+    found = find_model(root, model, scratch)
+    Predictor(found)
+    return found
 
 
 def _say(line: str) -> None:

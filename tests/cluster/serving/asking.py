@@ -54,6 +54,7 @@ class Told:
     status: int
     headers: dict[str, str]
     body: bytes
+    left: int  # parts of the request's body that nobody took in
 
     @property
     def json(self) -> Any:
@@ -77,7 +78,7 @@ async def ask(
 
     async def receive() -> Any:
         await asyncio.sleep(pause_s)
-        return parts.pop(0) if parts else {"type": "http.disconnect"}
+        return parts.pop(0) if parts else await asyncio.Future()  # the client waits for its answer
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -99,7 +100,7 @@ async def ask(
     await application(scope, receive, send)
     start = sent[0]
     told = {k.decode(): v.decode() for k, v in start["headers"]}
-    return Told(start["status"], told, b"".join(m.get("body", b"") for m in sent[1:]))
+    return Told(start["status"], told, b"".join(m.get("body", b"") for m in sent[1:]), len(parts))
 
 
 def picture(form: str = "JPEG", size: tuple[int, int] = (64, 48)) -> bytes:

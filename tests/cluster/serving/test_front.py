@@ -7,7 +7,7 @@ from typing import TypeVar
 import pytest
 
 from mien.cluster.serving.front import make_application
-from mien.cluster.serving.gate import HEADERS, Application
+from mien.cluster.serving.gate import DRAINED_S, HEADERS, Application
 from mien.config.serve import Serve
 from mien.evaluation.notice import FORBIDDEN
 from tests.cluster.serving.asking import Prompt, Told, ask, picture
@@ -83,6 +83,19 @@ def test_what_cannot_be_answered_is_refused_before_the_model(
     assert told.status == status
     assert told.json["error"].startswith(why)
     assert model.asked == 0
+
+
+def test_the_rest_of_a_refused_upload_is_taken_in_so_that_its_sender_reads_the_answer() -> None:
+    async def asked(body: list[bytes], **limits: float) -> tuple[int, int]:
+        length = str(sum(map(len, body)))
+        told = await asyncio.wait_for(
+            ask(made(**limits), "/predict", "POST", body, content_length=length), DRAINED_S / 2
+        )
+        return told.status, told.left
+
+    assert run(asked([b"x" * 60_000] * 5, max_upload_mb=0.1)) == (413, 0)
+    assert run(asked([b"x"] * 3)) == (415, 0)  # refused when all was read: there is nothing to wait for
+    assert run(asked([b"x" * 2**20] * 40, max_upload_mb=0.1)) == (413, 41)  # too much to take in
 
 
 def test_a_declared_size_over_the_limit_is_refused_unread() -> None:

@@ -33,6 +33,7 @@ HEADERS = {
 }
 WITHOUT_TOKEN = ("/health", "/login", "/page.css")
 PAGE = "/"
+_WHOLE = "mien.whole"  # in a scope: has all of the body been taken in?
 DRAINED_BYTES, DRAINED_S = 32 << 20, 5.0
 """How much of a refused upload is still taken, so that its sender reads the answer and no broken pipe."""
 
@@ -50,7 +51,8 @@ class Refusal(JSONResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take in what is left of the upload, then answer."""
-        await _drain(_first_of_each(scope), receive)
+        if not scope.get(_WHOLE, False):
+            await _drain(_first_of_each(scope), receive)
         await super().__call__(scope, receive, send)
 
 
@@ -74,12 +76,17 @@ class Gate:
                 message = {**message, "headers": [*message["headers"], *_security(scope)]}
             await send(message)
 
+        async def receiving() -> Message:
+            message = await receive()
+            scope[_WHOLE] = not message.get("more_body", False)
+            return message
+
         try:
             self._refuse(scope, headers)
         except Refused as refused:
-            await Refusal(refused)(scope, receive, sending)
+            await Refusal(refused)(scope, receiving, sending)
             return
-        await self._application(scope, receive, sending)
+        await self._application(scope, receiving, sending)
 
     def _refuse(self, scope: Scope, headers: dict[str, str]) -> None:
         path, reads = scope["path"], scope["method"] in ("GET", "HEAD")

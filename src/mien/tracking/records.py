@@ -46,10 +46,7 @@ class Record:
 
 def open_record(client: MlflowClient, root: Path, record: Record, attached: Mapping[str, bytes]) -> str:
     """Write a record down before its alias is moved; gives the id of its run, which is not yet FINISHED."""
-    against = "chance" if record.old is None else f"version {record.old}"
-    title = f"{record.model} {record.new} against {against}"
-    if record.decision == ROLLED_BACK:
-        title = f"{record.model} back to {record.new}"
+    title = f"{record.decision}: {record.model} {record.new}"  # the UI's list cuts names after some words
     tags = {
         "kind": "promotion",
         "model": record.model,
@@ -139,7 +136,7 @@ def _read(run: Run) -> Record:
         manifest={
             "corpus": tags["frozen_corpus"],
             "digest": tags["frozen_digest"],
-            "rule": json.loads(tags["rule"]),
+            "rule": json.loads(tags.get("rule", "{}")),
         },
         run_id=run.info.run_id,
     )

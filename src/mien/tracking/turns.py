@@ -60,14 +60,15 @@ def _wait(client: MlflowClient, number: int) -> None:
     """Until `number` is the lowest; a lowest one that does not move is taken out."""
     until, first, since = time.monotonic() + PATIENCE_S, -1, 0.0
     while time.monotonic() < until:
-        lowest = min(_waiting(client), default=number)
-        if lowest >= number:
+        ahead = {other for other in _waiting(client) if other < number}
+        if not ahead:
             return
+        lowest = min(ahead)
         if lowest != first:
             first, since = lowest, time.monotonic()
         elif time.monotonic() - since > LEASE_S:
             _leave(client, lowest)
-        time.sleep(_POLL_S * (0.5 + random.random()))
+        time.sleep(_POLL_S * len(ahead) * (0.5 + random.random()))  # a long queue asks seldom
     raise MienError(f"promotions before this one did not end in {PATIENCE_S:.0f} s; run the command again.")
 
 

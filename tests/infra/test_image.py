@@ -1,6 +1,9 @@
 """The container image, as far as it can be judged without building it."""
 
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +63,24 @@ def test_what_is_copied_is_there() -> None:
             if line.startswith("COPY") and "--from" not in line:
                 *sources, _ = [word for word in line.split()[1:] if not word.startswith("--")]
                 assert all((ROOT / source).exists() for source in sources), line
+
+
+def test_an_empty_work_volume_gets_the_checkout_and_a_filled_one_stays(tmp_path: Path) -> None:
+    checkout, work = tmp_path / "checkout", tmp_path / "work"
+    for folder in (checkout / "infra", checkout / ".git", work / ".seeding", work / "src"):
+        folder.mkdir(parents=True)
+    shutil.copy(ROOT / "infra" / "seed.sh", checkout / "infra")
+    (checkout / "dvc.yaml").write_text("stages: {}")
+    (checkout / "src").mkdir()
+    (checkout / "src" / "code.py").write_text("code")
+    (work / "src" / "half.py").write_text("left by one that was killed")
+
+    def seed() -> None:
+        subprocess.run(["sh", checkout / "infra" / "seed.sh", work], check=True, timeout=30)
+
+    seed()
+    found = sorted(path.relative_to(work).as_posix() for path in work.rglob("*"))
+    assert found == [".git", "dvc.yaml", "infra", "infra/seed.sh", "src", "src/code.py"]
+    (work / "src" / "code.py").write_text("my own")
+    seed()
+    assert (work / "src" / "code.py").read_text() == "my own"

@@ -1,6 +1,8 @@
 """The local cluster for real: PostgreSQL, S3, MLflow and three Ray nodes, what a stranger gets, and a back-up."""
 
 import base64
+import contextlib
+import http.client
 import json
 import os
 import subprocess
@@ -11,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import psutil
 import psycopg2
 import pytest
@@ -50,10 +53,12 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         yield read_environment(folder)
 
 
-def status(url: str, data: bytes | None = None, method: str | None = None, **headers: str) -> int:
+def status(
+    url: str, data: bytes | None = None, method: str | None = None, patience: float = 20, **headers: str
+) -> int:
     asked = urllib.request.Request(url, data=data, method=method, headers=headers)
     try:
-        with urllib.request.urlopen(asked, timeout=20) as answer:
+        with urllib.request.urlopen(asked, timeout=patience) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -107,6 +112,28 @@ def test_a_stranger_gets_nothing_from_rays_job_api(cluster: dict[str, str], head
     posted = status(f"{api}/api/jobs/", job, "POST", **{"Content-Type": "application/json"}, **headers)
     assert posted in (401, 403)
     assert not Path("/tmp/mien-stranger").exists()
+
+
+def test_no_port_of_a_ray_node_tells_a_stranger_anything(cluster: dict[str, str], folder: Path) -> None:
+    asked = 0
+    for name, process in Processes(folder).alive().items():
+        if not name.startswith("ray-"):
+            continue
+        ports = {
+            (connection.laddr.ip, connection.laddr.port)
+            for one in process.children(recursive=True)
+            for connection in one.net_connections(kind="tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        for host, port in ports:
+            reached = "127.0.0.2" if host in ("0.0.0.0", "::") else host.removeprefix("::ffff:")
+            for path in ("/metrics", "/nodes?view=summary", "/api/jobs/", "/api/job_agent/jobs/"):
+                asked += 1
+                with contextlib.suppress(OSError, http.client.HTTPException):  # gRPC, or nothing said
+                    assert status(f"http://{reached}:{port}{path}", patience=3) != 200, (
+                        f"{name} {port} {path}"
+                    )
+    assert asked > 20
 
 
 def test_a_stranger_cannot_join_ray(cluster: dict[str, str]) -> None:
@@ -176,6 +203,10 @@ def test_artifact_paths_cannot_leave_their_root(cluster: dict[str, str]) -> None
     for path in ("../..", "..%2f..", "/etc", "%252e%252e"):
         assert 400 <= status(f"{base}?path={path}", None, "GET", **mine) < 500, path
     assert status(f"{base}/in/its/root.txt", b"x", "PUT", **mine) == 200
+    store = boto3.client("s3")  # by the environment
+    keys = [one["Key"] for one in store.list_objects_v2(Bucket="mlflow").get("Contents", [])]
+    assert "artifacts/in/its/root.txt" in keys
+    assert not [key for key in keys if not key.startswith("artifacts/") or "passwd" in key]
 
 
 def test_a_server_comes_back_from_a_backup(cluster: dict[str, str], tmp_path: Path, monkeypatch) -> None:

@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli import export_commands, predict_commands, registry_commands, submit_commands, tune_commands
+from mien.cli import (
+    backup_commands,
+    export_commands,
+    predict_commands,
+    registry_commands,
+    submit_commands,
+    tune_commands,
+)
 from mien.cli.root import checkout_root as _root
 from mien.cli.stages import run_dvc as _dvc
 from mien.cli.tables import print_json as _print_json
@@ -260,6 +267,8 @@ app.command()(registry_commands.compare)
 app.command()(registry_commands.retrain)
 app.command()(tune_commands.tune)
 app.command()(submit_commands.submit)
+app.command()(backup_commands.backup)
+app.command()(backup_commands.restore)
 
 
 def _say_where(root: Path) -> None:

@@ -1,5 +1,6 @@
-"""`pipeline/train.py` with something in the workers' way: python disturbed.py shot LOG | still."""
+"""`pipeline/train.py` with something in the workers' way: python disturbed.py shot|still|noted LOG."""
 
+import json
 import os
 import runpy
 import signal
@@ -74,6 +75,34 @@ def shot_worker(config: dict[str, Any]) -> None:
     worker.train_cells(config)
 
 
+def noted(take: Take, log: Path) -> Take:
+    """A slow step that writes its number and its faces to the log, and on which node it was made."""
+    import ray
+    import ray.train
+
+    rank = ray.train.get_context().get_world_rank()
+    node = ray.util.get_node_ip_address()
+
+    def stepped(module: nn.Module, method: nn.Module, batch: Any, phase: Any, number: int, *rest: Any) -> Any:
+        seen = take(module, method, batch, phase, number, *rest)
+        line = {"rank": rank, "node": node, "step": number, "keys": batch.keys}
+        with log.open("a") as file:
+            file.write(f"{json.dumps(line)}\n")
+        time.sleep(0.3)  # for the test to shoot at the node
+        return seen
+
+    return stepped
+
+
+def noted_worker(config: dict[str, Any]) -> None:
+    """train_cells with steps that are written down, and a checkpoint after every other one."""
+    from mien.cluster import worker
+    from mien.training import loop
+
+    loop.step, worker.STEPS_A_LOOK = noted(loop.step, Path(config.pop("log"))), 2
+    worker.train_cells(config)
+
+
 def still_worker(config: dict[str, Any]) -> None:
     """train_cells with batch-norm held and plain descent."""
     from mien.cluster import worker
@@ -90,8 +119,8 @@ def main(how: str, log: str, *words: str) -> None:
     from mien.cluster import groups
 
     as_config = groups.Job.as_config
-    if how == "shot":
-        groups.train_cells = shot_worker
+    if how in ("shot", "noted"):
+        groups.train_cells = shot_worker if how == "shot" else noted_worker
         groups.Job.as_config = lambda job: as_config(job) | {"log": log}
     else:
         groups.train_cells = still_worker

@@ -7,6 +7,7 @@ taken, because Ray frees it by asking the dashboard, which the local Ray does no
 writes its verdict into the storage, the workers wait for it at each rung, and a trial ends by itself.
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -178,6 +179,7 @@ def distribution(dimension: Dimension) -> BaseDistribution:
 def _searcher(search: SearchPlan, ended: Sequence[Trial], waiting: list[dict[str, Value]]) -> OptunaSearch:
     """Optuna that knows the trials which have ended, and asks for those that wait before any of its own."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files that it was told not to write
     space = {key: distribution(dimension) for key, dimension in search.space.items()}
     found = OptunaSearch(
         space,

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.image import imread
 
+from mien import evaluation
 from mien.config import MienError
 from mien.evaluation.searches.section import draw_search, read_searches, show_search, study_of
 from mien.evaluation.searches.text import searches_markdown
@@ -74,6 +76,21 @@ def test_the_drawn_pictures_show_something(tmp_path: Path) -> None:
         pixels = imread(tmp_path / f"{name}.png")
         assert pixels.shape[1] > 800
         assert np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0).shape[0] > 20
+
+
+def test_the_page_has_a_table_for_each_search_and_a_figure_for_each_picture() -> None:
+    environment = Environment(
+        loader=FileSystemLoader(Path(evaluation.__path__[0])), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["png"] = lambda name: f"picture of {name}"
+    module: Any = environment.get_template("searches/section.html.j2").module
+    many, few = show_search("many", told()), show_search("few", told(trials=3))
+    page = module.searches_section([many, few], lambda header, rows: f"{len(rows)} rows", set(many.drawn))
+    assert page.count("<figure>") == 2
+    assert 'src="picture of search-parallel-many"' in page
+    assert "6 rows" in page
+    assert "3 rows" in page
+    assert many.sentences[0] in page
 
 
 def test_few_trials_are_not_drawn() -> None:

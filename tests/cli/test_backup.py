@@ -20,6 +20,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         root = new_checkout(tmp_path_factory.mktemp("world") / "here")
+        patch.chdir(root)  # where every command runs, and where DVC writes what it keeps of an added file
         client = connect(root)
         run = client.create_run(experiment_id(client, root), run_name="hsnet")
         client.log_metric(run.info.run_id, "accuracy", 0.75, step=3)
@@ -28,7 +29,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         client.create_model_version("hsnet", f"{run.info.artifact_uri}/model", run.info.run_id)
         client.set_registered_model_alias("hsnet", "champion", "1")
         (root / "faces.tar").write_bytes(FACES)
-        patch.chdir(root)  # where DVC writes what it keeps of an added file
         with Repo(str(root)) as repo:
             repo.add("faces.tar")
             repo.push()
@@ -43,6 +43,12 @@ def new_checkout(root: Path) -> Path:
         config["core"]["remote"] = "store"
         config["core"]["analytics"] = False
     return root
+
+
+@pytest.fixture(autouse=True)
+def no_server(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's client leaves its address in the environment, where the next test would find it."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture

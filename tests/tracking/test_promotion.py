@@ -46,7 +46,7 @@ def examine(old: int | None, new: int) -> Verdict:
 def versions(client: MlflowClient, model: str, number: int = 8) -> None:
     client.create_registered_model(model)
     for _ in range(number):
-        client.create_model_version(model, "mlflow-artifacts:/x", await_creation_for=0)
+        client.create_model_version(model, "mien:///x", await_creation_for=0)
 
 
 def challenged(root: Path, model: str, new: int) -> str:
@@ -166,7 +166,7 @@ def test_a_turn_whose_holder_died_is_taken_out(
 ) -> None:
     monkeypatch.setattr(turns, "LEASE_S", 0.5)
     client.search_model_versions(f"name = '{TURNS}'")
-    dead = client.create_model_version(TURNS, "mlflow-artifacts:/turns", await_creation_for=0)
+    dead = client.create_model_version(TURNS, "mien:///turns", await_creation_for=0)
     with turn(client) as mine:
         mine.check()
         assert mine.number > int(dead.version)

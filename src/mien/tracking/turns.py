@@ -45,9 +45,8 @@ class Turn:
 def turn(client: MlflowClient) -> Iterator[Turn]:
     """Wait for a turn and end it. Raises what the client raises; MienError: none came in PATIENCE_S."""
     _ensure_queue(client)
-    version = _insist(
-        lambda: client.create_model_version(TURNS, "mlflow-artifacts:/turns", await_creation_for=0)
-    )
+    # a server takes no source in its own store that no run has made
+    version = _insist(lambda: client.create_model_version(TURNS, "mien:///turns", await_creation_for=0))
     number = int(version.version)
     try:
         _wait(client, number)

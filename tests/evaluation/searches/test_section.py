@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -66,6 +67,7 @@ def test_the_plots_compare_all_trials_where_all_of_them_were() -> None:
     assert len(study_of(told(rungs=())).trials) == 6
     shown, drawn = show_search("tiny", told()), draw_search("tiny", told())
     assert set(drawn) == set(shown.drawn) == {"search-parallel-tiny", "search-importance-tiny"}
+    assert plt.rcParams["axes.facecolor"] == "white"  # and the report's other figures keep their style
     for data in drawn.values():
         assert data.startswith(b"\x89PNG")
 

@@ -79,7 +79,7 @@ def draw_search(name: str, told: Mapping[str, Any]) -> dict[str, bytes]:
     study = study_of(told)
     label = f"{told['objective']}{_when(told)}"
     plt.switch_backend("Agg")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), plt.rc_context():  # Optuna changes the style of all later figures
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         drawn = {f"search-parallel-{name}": _png(plot_parallel_coordinate(study, target_name=label))}
         drawn[f"search-importance-{name}"] = _png(plot_param_importances(study, target_name=label))

@@ -121,7 +121,7 @@ class Client:
                 json.loads(told)
                 stated = response.status in STATED and response.headers.get("Retry-After", "").isdigit()
                 return Seen(kind, response.status, time.perf_counter() - begun, stated)
-        except aiohttp.ClientConnectionError:
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
             return Seen(kind, 0, time.perf_counter() - begun, stated=False)
 
     async def close(self) -> None:

@@ -21,7 +21,8 @@ def serve_model(root: Path, model: str, host: str, port: int, certificate: Path 
         # in a process of its own: what reads runs and registry needs more memory than all that serves
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             found = pool.submit(_tried, root, model, Path(scratch)).result()
-        serve(found, model, settings, Address(host, port, token, certificate), announce=_say)
+        title = model.rstrip("/").rpartition("/")[2]  # visitors need not know where the model lies
+        serve(found, title, settings, Address(host, port, token, certificate), announce=_say)
 
 
 def _tried(root: Path, model: str, scratch: Path) -> Path:

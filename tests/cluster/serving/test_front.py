@@ -191,6 +191,7 @@ def test_with_a_token_strangers_see_the_login_alone() -> None:
     }
     assert b'name="token"' in answers["/"].body
     assert b"model" not in answers["/"].body
+    assert answers["/"].headers["referrer-policy"] == "same-origin"  # else its form is sent with Origin: null
     refused = run(ask(app, "/predict", "POST", [JPEG], host="mien.example"))
     assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
 

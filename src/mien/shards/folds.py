@@ -223,9 +223,7 @@ def hold_out(index: Index, rows: Rows, share: float, random: np.random.Generator
     return np.sort(rows[~held_out]).astype(np.int64), np.sort(rows[held_out]).astype(np.int64)
 
 
-def hold_out_people(
-    index: Index, rest: Rows, share: float, random: np.random.Generator
-) -> NDArray[np.int64]:
+def hold_out_people(index: Index, rest: Rows, share: float, random: np.random.Generator) -> NDArray[np.int64]:
     """The groups to hold out: of many random choices, the one whose classes are most nearly `share` of all.
 
     MienError: the rows have fewer than two people.

@@ -28,7 +28,14 @@ from tests.striped import tiny, write_corpus
 
 EPOCHS, STEPS_AN_EPOCH, BATCH = 4, 3, 6
 DEADLY_STEP = 2 * STEPS_AN_EPOCH + 2  # the third of the third epoch, of which there is a checkpoint
-HSNET = {"head_rate": 0.05, "width": 0.125, "blocks": [1, 1, 1], "input_px": 75, "batch_size": BATCH, "epochs": EPOCHS}
+HSNET = {
+    "head_rate": 0.05,
+    "width": 0.125,
+    "blocks": [1, 1, 1],
+    "input_px": 75,
+    "batch_size": BATCH,
+    "epochs": EPOCHS,
+}
 REPOSITORY = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow

@@ -71,7 +71,7 @@ class Method(nn.Module, ABC):
         """
 
     def at_once(self, batch: Batch) -> Tensor:
-        """As `predict`, with no loop over faces and no look at their number: what an exported file computes."""
+        """As `predict`, with no loop over faces or look at their number: what an exported file computes."""
         return self.predict(batch)
 
     @classmethod

@@ -10,7 +10,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 SIDE_BY_SIDE := -n logical
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro ui test check bench cluster cluster-stop lock clean
+.PHONY: help env repro ui test long check bench cluster cluster-stop lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
@@ -26,8 +26,11 @@ repro: env  ## the main job: dvc repro of params.yaml, from rendering to the rep
 ui: env  ## the MLflow UI over the runs of this checkout
 	mien ui
 
-test: env  ## every test
-	python -m pytest $(SIDE_BY_SIDE)
+test: env  ## every test but the long ones
+	python -m pytest $(SIDE_BY_SIDE) -m "not long"
+
+long: env  ## the long tests, one after another: nodes and servers, faults, a killed search, retraining (needs postgresql)
+	python -m pytest -n 0 -m long
 
 check: env  ## ruff, mypy, import-linter and the quick tests
 	ruff format --check .

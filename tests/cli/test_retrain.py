@@ -37,7 +37,7 @@ from tests.corpora.rendered_cache import basis_folder
 from tests.pipeline.miniatures import Faces, faces_of
 from tests.pipeline.test_paper import mapped_here
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 CLASSES = ["neutral", "happy", "surprise"]
 FEW, MORE, WRONG, FROZEN = range(9), range(17), range(17, 25), range(25, 37)

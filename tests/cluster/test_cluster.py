@@ -26,7 +26,7 @@ EPOCHS = 5
 PATIENCE_S = 400
 UPSTREAM = ("download", "align", "landmarks", "shard", "tune")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 def experiments() -> Params:

@@ -17,7 +17,7 @@ from tests import striped
 from tests.cluster.test_train import PATIENCE_S, REPOSITORY, keepers_of, wait_for, write_params
 from tests.training.test_searching import params
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(400)]
 
 
 def start(root: Path, name: str) -> subprocess.Popen[bytes]:

@@ -26,7 +26,7 @@ from mlflow import MlflowClient
 from mien.cli.backup import backup, restore
 from mien.config import MienError
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
 LED = ("MLFLOW_", "AWS_", "RAY_", "MIEN_")
 
 

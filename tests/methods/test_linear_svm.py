@@ -76,7 +76,9 @@ def test_eyes_in_one_place_give_no_nan() -> None:
 def test_grey_by_hand() -> None:
     red = torch.zeros((1, 3, 4, 4), dtype=torch.uint8)
     red[:, 0] = 255
-    torch.testing.assert_close(grey_pixels(red, 4), torch.full((1, 4, 4), 0.299), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        grey_pixels(red, 4), torch.full((1, 4, 4), 0.299, dtype=torch.float64), rtol=0, atol=1e-6
+    )
 
 
 def test_a_class_without_faces_is_named() -> None:

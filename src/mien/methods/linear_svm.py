@@ -52,9 +52,9 @@ def eye_aligned(points: Tensor) -> Tensor:
 
 
 def grey_pixels(faces: Tensor, side_px: int, window: float = 1.0) -> Tensor:
-    """Grey and small: faces (N, 3, H, W) uint8 -> (N, side_px, side_px) in 0..1."""
-    luma = torch.tensor(LUMA, device=faces.device)[None, :, None, None]
-    return (resize(faces, side_px, window) * luma).sum(dim=1) / 255
+    """Grey and small: faces (N, 3, H, W) uint8 -> (N, side_px, side_px) float64 in 0..1."""
+    luma = torch.tensor(LUMA, dtype=torch.float64, device=faces.device)[None, :, None, None]
+    return resize((faces * luma).sum(dim=1, keepdim=True), side_px, window)[:, 0] / 255
 
 
 class LinearSVM(Method):
@@ -124,7 +124,7 @@ class LinearSVM(Method):
         c = self.config
         if c.features != "landmarks":
             grey = grey_pixels(batch.faces, c.input_px, c.window)
-            return hog(grey, c.cell_px) if c.features == "hog" else grey.flatten(1)
+            return hog(grey, c.cell_px) if c.features == "hog" else grey.flatten(1).float()
         if batch.points is None:
             raise MienError(
                 "linear_svm: features: landmarks needs 68 points a face, and this corpus has none."

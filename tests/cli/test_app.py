@@ -131,7 +131,7 @@ def test_methods_at_the_papers_sizes() -> None:
 
 def test_corpora_lists_what_is_there_and_whom_to_ask_for_the_rest(checkout: Path) -> None:
     listed = json.loads(mien("corpora", "--json", cwd=checkout).stdout)
-    rendered, *papers = listed
+    rendered, _frozen, *papers = listed
     assert (rendered["name"], rendered["kind"], rendered["state"]) == (
         "rendered",
         "rendered",
@@ -161,5 +161,5 @@ def test_corpora_add_puts_an_archive_where_params_say(checkout: Path) -> None:
     done = mien("corpora", "add", "nine", archive, cwd=checkout)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(
-        "error: nine is not a corpus of params.yaml, which has mine, rendered; add it there."
+        "error: nine is not a corpus of params.yaml, which has mine, rendered, frozen; add it there."
     )

@@ -146,7 +146,7 @@ def test_a_target_that_does_not_exist_or_is_no_training_is_refused(root: Path):
 
 
 def test_shards_that_are_out_of_date_and_a_local_storage_are_refused(root: Path):
-    with pytest.raises(MienError, match=r"train@tiny reads what \w+@striped makes, which is out of date"):
+    with pytest.raises(MienError, match=r"train@tiny reads what \w+@\w+ makes, which is out of date"):
         module._outdated(root, load_params(root / "params.yaml"), ["train"])
     text = (root / "params.yaml").read_text()
     (root / "params.yaml").write_text(text.replace("s3://faces/team", "storage"))

@@ -9,7 +9,7 @@ TINY = {
     "dropout": 0.0,
     "epochs": 1,
     "start": 100.0,
-    "metric_weight": 0.1,
+    "metric_weight": 0.03,
 }  # out of the inner radius
 
 

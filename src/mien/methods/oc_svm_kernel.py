@@ -72,7 +72,7 @@ class KernelOneClassSVM(Method):
     def predict(self, batch: Batch) -> Tensor:
         """rho - sum_i a_i K(x_i, x), (N, 1): positive outside the support."""
         outside: Tensor = self.rho - self.expansion(self.project(self._vectors(batch.faces)))
-        return outside[:, None]
+        return outside[:, None].float()
 
     def record(self) -> dict[str, Any]:
         """The kernel's width in use, and how many faces, components and support vectors there are."""

@@ -81,7 +81,7 @@ class KernelSVDD(Method):
         x = self.project(self._vectors(batch.faces))
         own = own_kernel(x, self.config.kernel, self.expansion.gamma)
         distance: Tensor = own - 2 * self.expansion(x) + self.within
-        return distance[:, None]
+        return distance[:, None].float()
 
     def record(self) -> dict[str, Any]:
         """The kernel in use, how many faces, components and support vectors there are, the ball's size."""

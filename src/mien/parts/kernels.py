@@ -57,5 +57,6 @@ class Expansion(Fitted):
         self.register_buffer("gamma", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, D) -> (N,)."""
-        return kernel(x, self.vectors, self.name, self.gamma) @ self.weights
+        """(N, D) -> (N,) float64: what is left after a bias is taken off is a millionth of the terms."""
+        support, gamma = self.vectors.double(), self.gamma.double()
+        return kernel(x.double(), support, self.name, gamma) @ self.weights.double()

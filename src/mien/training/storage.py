@@ -2,6 +2,7 @@
 
 import json
 import posixpath
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from mien.config import MienError
 from mien.manifest.tables import sha256
 from mien.shards.object_store import opened, patiently
 
+CHUNK = 8 * 2**20  # bytes that are copied at a time
 SEAL = "seal.json"
 """The file that is written last; a folder without it, or that differs from it, does not count."""
 
@@ -108,7 +110,9 @@ class Storage:
 
     def _copy(self, file: Path, name: str) -> None:
         self.files.create_dir(posixpath.dirname(self._at(name)), recursive=True)
-        fs.copy_files(str(file), self._at(name), fs.LocalFileSystem(), self.files)
+        # `copy_files` would drop an error of the last bytes' upload; closing a stream raises it
+        with file.open("rb") as source, self.files.open_output_stream(self._at(name)) as sink:
+            shutil.copyfileobj(source, sink, CHUNK)
 
     def _read(self, name: str) -> bytes:
         with self.files.open_input_stream(self._at(name)) as file:

@@ -38,6 +38,8 @@ def start_ray(processes: Processes, served: Mapping[str, str]) -> dict[str, str]
     # a job's `python` is then this one, as it is in the container
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment["RAY_enable_metrics_collection"] = "0"  # else each node tells its figures to everybody
+    # no such ports: what dashboard and autoscaler would tell of themselves on all interfaces stays with them
+    environment |= {"DASHBOARD_METRIC_PORT": "-1", "AUTOSCALER_METRIC_PORT": "-1"}
     head = ["--head", "--port", str(gcs), "--ray-client-server-port", str(client)]
     head += ["--dashboard-host", HOSTS[0], "--dashboard-port", str(dashboard)]
     head += ["--temp-dir", str(processes.folder / "r"), "--disable-usage-stats"]

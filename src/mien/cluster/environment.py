@@ -8,6 +8,8 @@ _ALWAYS = {
     "RAY_worker_niceness": "0",  # at Ray's own 15 any other process starves the workers on a small machine
     "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread of Ray Data that outlives its Ray would start another one
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # the stages show their own
+    "DASHBOARD_METRIC_PORT": "-1",  # no such port: else the dashboard tells its figures on all interfaces
+    "AUTOSCALER_METRIC_PORT": "-1",  # the autoscaler likewise
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's other way of printing does so at any verbosity
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no JSON, CSV and TensorBoard files of Tune's own
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default; unset it warns at every start

@@ -5,13 +5,14 @@ Imported only once this process is connected: Ray reads its environment at impor
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
-from ray.train import TrainingFailedError
+from ray.train import TrainingFailedError, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
@@ -20,9 +21,10 @@ from mien.cluster.progress import ProgressLines
 from mien.cluster.relay import Relay, Tail
 from mien.cluster.worker import FAILED, Job, train_cells
 from mien.config import MienError
-from mien.config.train import Cell
+from mien.config.train import Cell, Train
 from mien.training.plan import Plan
 from mien.training.reports import CellReport, OnReport
+from mien.training.storage import Storage
 
 CONTROLLER_FAILURES = 3  # Ray's own default would try for ever to place a group that does not fit
 CHECKPOINTS_KEPT = 2
@@ -104,36 +106,50 @@ def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
 
 def _fit(plan: Plan, cells: list[Cell], published: dict[str, str], number: int, reports: Path) -> None:
     """One worker group, to its end."""
-    train, cluster_store = plan.params.train, plan.store
     group = f"{plan.name}-group{number}"
-    checkpoints.mend(cluster_store / group)
+    checkpoints.mend(plan.store / group)
     job = Job(
         params=plan.params.model_dump(mode="json"),
         experiment=plan.experiment,
         shards=str(plan.shards),
         published=published,
-        store=cluster_store.uri,
+        store=plan.store.uri,
         group=group,
         cells=[tuple(cell) for cell in cells],
         epochs=list(plan.epochs),
     )
+    fit_group(train_cells, job.as_config(), plan.params.train, plan.store, group, Relay(reports))
+
+
+def fit_group(
+    run: Callable[[dict[str, Any]], None],
+    config: dict[str, Any],
+    train: Train,
+    store: Storage,
+    name: str,
+    callback: UserCallback,
+) -> None:
+    """Have a worker group of Ray Train run a function on each of its workers, to the end.
+
+    Its checkpoints are kept in `store` below `name`. Raises TrainingFailedError after `train.max_failures`.
+    """
     resources = {"CPU": train.cpus_per_worker} | ({"GPU": 1} if train.gpu else {})
     TorchTrainer(
-        train_cells,
-        train_loop_config=job.as_config(),
+        run,
+        train_loop_config=config,
         torch_config=TorchConfig(backend="nccl" if train.gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=train.workers, use_gpu=train.gpu, resources_per_worker=resources
         ),
         run_config=RunConfig(  # type: ignore[arg-type] # it is this one at run time
-            name=group,
-            storage_path=cluster_store.root,
-            storage_filesystem=cluster_store.files,  # not by its address: Ray would not know the endpoint
+            name=name,
+            storage_path=store.root,
+            storage_filesystem=store.files,  # not by its address: Ray would not know the endpoint
             failure_config=FailureConfig(
                 max_failures=train.max_failures, controller_failure_limit=CONTROLLER_FAILURES
             ),
             checkpoint_config=CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[Relay(reports)],
+            callbacks=[callback],
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     ).fit()

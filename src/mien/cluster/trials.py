@@ -23,15 +23,13 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from ray.train import TrainingFailedError
-from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search.optuna import OptunaSearch
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 from mien.cluster import checkpoints
-from mien.cluster.groups import CHECKPOINTS_KEPT, CONTROLLER_FAILURES
+from mien.cluster.groups import fit_group
 from mien.cluster.trial_worker import (
     GROUP,
     OBJECTIVE,
@@ -121,26 +119,8 @@ def _fit(trial: Storage, config: Mapping[str, Value], job: Mapping[str, Any], tr
     if told is None:
         raise MienError(f"{trial.uri}/{CONFIG} is missing; run the search again.")
     own = TrialJob(**{**job, "store": trial.uri, "params": told["params"]})
-    resources = {"CPU": train.cpus_per_worker} | ({"GPU": 1} if train.gpu else {})
-    TorchTrainer(
-        search_cells,
-        train_loop_config=own.as_config(),
-        torch_config=TorchConfig(backend="nccl" if train.gpu else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=train.workers, use_gpu=train.gpu, resources_per_worker=resources
-        ),
-        run_config=RunConfig(  # type: ignore[arg-type] # it is this one at run time
-            name=GROUP,
-            storage_path=trial.root,
-            storage_filesystem=trial.files,
-            failure_config=FailureConfig(
-                max_failures=train.max_failures, controller_failure_limit=CONTROLLER_FAILURES
-            ),
-            checkpoint_config=CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[TuneReportCallback()],  # type: ignore[no-untyped-call]
-            logging_config=LoggingConfig(log_level="ERROR"),
-        ),
-    ).fit()
+    report = TuneReportCallback()  # type: ignore[no-untyped-call]
+    fit_group(search_cells, own.as_config(), train, trial, GROUP, report)
 
 
 def _free(trial: Storage) -> None:

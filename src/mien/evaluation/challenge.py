@@ -58,7 +58,8 @@ def challenge(
         name: told_new["recall"][name] - (chance if told_old is None else told_old["recall"][name])
         for name in frozen.classes
     }
-    faces = {} if old is None else _faces(right_old, right_new)
+    both = right_old > 0, right_new > 0
+    faces = {} if old is None else paired.named_rightly(*both, ("old", "new"))
     failed = _failed(gain.mean, p_value, {} if old is None else class_gain, rule)
     before = f"chance, {100 * chance:.1f}" if told_old is None else f"{100 * told_old[_MEAN]:.1f}"
     said = (
@@ -122,13 +123,3 @@ def _tallies(frozen: FrozenManifest, named: Named) -> Tallies:
     counts = np.zeros((len(people), side, side), dtype=np.int64)
     np.add.at(counts, (who, frozen.label, named), 1)
     return {_CELL[0]: {_CELL: counts}}
-
-
-def _faces(right_old: metrics.Floats, right_new: metrics.Floats) -> dict[str, int]:
-    old, new = right_old > 0, right_new > 0
-    return {
-        "both": int((old & new).sum()),
-        "only_old": int((old & ~new).sum()),
-        "only_new": int((~old & new).sum()),
-        "neither": int((~old & ~new).sum()),
-    }

@@ -146,12 +146,7 @@ def _named(test: Predictions) -> dict[str, int]:
 def _faces(actual: Mapping[str, int], first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
     right: NDArray[np.bool_] = np.array([[first[k] == a, second[k] == a] for k, a in actual.items()])
     one, two = right.T
-    return {
-        "both": int((one & two).sum()),
-        "only_first": int((one & ~two).sum()),
-        "only_second": int((~one & two).sum()),
-        "neither": int((~one & ~two).sum()),
-    }
+    return paired.named_rightly(one, two, ("first", "second"))
 
 
 def _figures(tallies: tuple[Tallies, ...], name: str, settings: Evaluate) -> tuple[Interval, Interval]:

@@ -64,6 +64,16 @@ def sign_flip(gains: Floats, seed: int, alternative: Literal["greater", "two-sid
     return float(tested.pvalue)
 
 
+def named_rightly(one: NDArray[np.bool_], two: NDArray[np.bool_], names: tuple[str, str]) -> dict[str, int]:
+    """How many faces (N,) both name rightly, only the one or the other, by `only_NAME`, and neither."""
+    return {
+        "both": int((one & two).sum()),
+        f"only_{names[0]}": int((one & ~two).sum()),
+        f"only_{names[1]}": int((~one & two).sum()),
+        "neither": int((~one & ~two).sum()),
+    }
+
+
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided McNemar: faces that only the first, and only the second, names rightly; 1 for none."""
     apart = only_first + only_second

@@ -1,6 +1,5 @@
 """An experiment's best model becomes a version in the MLflow registry: weights, code, card, and no pickle."""
 
-import json
 import re
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from mien import methods
 from mien.config import MienError, Params
 from mien.config.train import Cell
 from mien.evaluation.predictions import VALIDATION, read_predictions
-from mien.evaluation.results import METRICS, SCORES
+from mien.evaluation.results import METRICS, SCORES, read_json
 from mien.manifest.tables import sha256
 from mien.tracking.card import CardFacts, card
 from mien.tracking.drawings import drawings
@@ -52,7 +51,7 @@ def register(experiment: str, run_dir: Path, results_dir: Path, params: Params, 
     figures sent to MLflow and registers none. MienError: a file of the run is
     missing or altered, or the server cannot be reached.
     """
-    run, entry = _read(run_dir / RUN), params.experiments[experiment]
+    run, entry = read_json(run_dir / RUN), params.experiments[experiment]
     client = connect(root)
     try:
         if run["scores"]:  # there is no single model to choose: each knows one normal class
@@ -206,13 +205,13 @@ def _card_facts(
 ) -> CardFacts:
     corpus, method = params.corpora[run["corpus"]], methods.method_class(run["method"])
     second = params.experiments[run["experiment"]].second_corpus
-    described = _read(chosen.folder / methods.DESCRIPTION) | {"needs": sorted(method.needs)}
+    described = read_json(chosen.folder / methods.DESCRIPTION) | {"needs": sorted(method.needs)}
     return CardFacts(
         name=name,
         run=run,
         cell=chosen.entry,
         described=described,
-        scores=_read(results / METRICS),
+        scores=read_json(results / METRICS),
         validation=chosen.validation,
         tags=tags,
         rendered=corpus.kind == "rendered",
@@ -232,7 +231,7 @@ def _log_results(
         return
     points = [
         Point(parent, f"test/{name}" + ("" if bound == "mean" else f"_{bound}"), 0, float(value), 0.0)
-        for name, bounds in _read(results / METRICS).items()
+        for name, bounds in read_json(results / METRICS).items()
         if isinstance(bounds, Mapping)
         for bound, value in bounds.items()
         if value is not None
@@ -252,7 +251,7 @@ def _cell_points(run: Mapping[str, Any], results: Path) -> list[Point]:
         return Cell(*(told[name] for name in Cell._fields))
 
     runs = {named(cell): cell["mlflow_run_id"] for cell in run["cells"]}
-    scored = _read(results / SCORES)["cells"] if run["scores"] else []
+    scored = read_json(results / SCORES)["cells"] if run["scores"] else []
     return [
         Point(run_id, f"test/auc_macro {name}", 0, float(area), 0.0)
         for cell in scored
@@ -272,13 +271,3 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
             "The best cell, by validation, of each training; a version's description is its model card."
         )
         client.create_registered_model(name, tags={"made_by": "mien"}, description=described)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MienError(f"{path} is missing; run the stage that makes it (`dvc repro`).") from None
-    except ValueError as error:
-        raise MienError(f"{path} is not JSON ({error}); delete it and run `dvc repro`.") from error
-    return read

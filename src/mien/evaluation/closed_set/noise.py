@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from mien.evaluation import paired
 from mien.evaluation.outcomes import Outcome
 from mien.evaluation.predictions import PREDICTIONS_FILE, TEST, Cell, read_predictions
 
@@ -61,7 +62,4 @@ def compared(one: Rights, other: Rights) -> Compared | None:
 
 def mcnemar(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
     """p of the exact test (McNemar 1947) that either is right alone equally often; 1 where neither is."""
-    alone, without = int((one & ~other).sum()), int((other & ~one).sum())
-    if alone + without == 0:
-        return 1.0
-    return float(stats.binomtest(alone, alone + without).pvalue)
+    return paired.mcnemar(int((one & ~other).sum()), int((other & ~one).sum()))

@@ -8,8 +8,7 @@ import pyarrow as pa
 
 from mien.config import Params
 from mien.evaluation.one_class.scores import AlienScores, read_alien_scores
-from mien.evaluation.outcomes import CURVES
-from mien.evaluation.predictions import ALIEN_SCORES
+from mien.evaluation.predictions import ALIEN_SCORES, CURVES
 from mien.evaluation.stage import labels_of, parts_of_cells
 from mien.manifest.tables import write_table
 from mien.shards.index import Index

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from mien.config import MienError
-from mien.evaluation.outcomes import CURVES
+from mien.evaluation.predictions import CURVES
 from mien.evaluation.report import build_report
 from mien.evaluation.stage import evaluate_experiment
 from mien.manifest.tables import write_table

@@ -9,8 +9,7 @@ import pyarrow as pa
 from PIL import Image
 
 from mien.config import Params
-from mien.evaluation.outcomes import CURVES
-from mien.evaluation.predictions import PREDICTIONS
+from mien.evaluation.predictions import CURVES, PREDICTIONS
 from mien.evaluation.stage import parts_of
 from mien.manifest.tables import ALIGNED, LANDMARKS, MANIFEST, write_table
 from mien.shards.index import Index

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special  # scipy.stats takes a second to import, in every process
 
 from mien.evaluation.metrics import Floats, Rates, rates
 from mien.evaluation.predictions import Cell, Predictions
@@ -55,7 +55,7 @@ def over_people(tallies: Tallies, figure: Figure, confidence: float, resamples: 
     """
     here = _mean_over_cells({fold: _figures(cells, figure) for fold, cells in tallies.items()})
     drawn = _redrawn([tallies], figure, resamples, seed)[0]
-    low, high = _bounds(drawn, _people(tallies), len(tallies), confidence)
+    low, high = bounds(drawn, _people(tallies), len(tallies), confidence)
     return Interval(float(here[0]), low, high, _people(tallies))
 
 
@@ -67,7 +67,7 @@ def paired(
         raise ValueError("a paired comparison needs the same folds and people on both sides")
     means = [over_people(t, figure, confidence, 2, seed).mean for t in (first, second)]
     drawn = _redrawn([first, second], figure, resamples, seed)
-    low, high = _bounds(drawn[1] - drawn[0], _people(first), len(first), confidence)
+    low, high = bounds(drawn[1] - drawn[0], _people(first), len(first), confidence)
     return Interval(means[1] - means[0], low, high, _people(first))
 
 
@@ -78,7 +78,7 @@ def over_cells(values: Sequence[float], confidence: float) -> Interval:
     if len(finite) < 2:
         return Interval(mean, math.nan, math.nan, len(finite))
     variance = math.fsum((v - mean) ** 2 for v in finite) / (len(finite) - 1)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(finite) - 1)) * math.sqrt(variance / len(finite))
+    half = float(special.stdtrit(len(finite) - 1, (1 + confidence) / 2)) * math.sqrt(variance / len(finite))
     return Interval(mean, mean - half, mean + half, len(finite))
 
 
@@ -88,7 +88,7 @@ def _redrawn(sides: Sequence[Tallies], figure: Figure, resamples: int, seed: int
     results: list[list[Floats]] = [[] for _ in sides]
     for start in range(0, resamples, CHUNK):
         rows = min(CHUNK, resamples - start)
-        times = {fold: _draw(source, rows, _first(cells)) for fold, cells in sorted(sides[0].items())}
+        times = {fold: draw(source, rows, _first(cells)) for fold, cells in sorted(sides[0].items())}
         for side, result in zip(sides, results, strict=True):
             figures = {fold: _figures(cells, figure, times[fold]) for fold, cells in side.items()}
             result.append(_mean_over_cells(figures))
@@ -103,7 +103,7 @@ def _figures(
     return [np.asarray(figure(rates(_weighted(times, counts)))) for counts in cells.values()]
 
 
-def _draw(source: np.random.Generator, rows: int, people: int) -> NDArray[np.int64]:
+def draw(source: np.random.Generator, rows: int, people: int) -> NDArray[np.int64]:
     """How often each person is drawn, (rows, people), each row summing to `people`."""
     drawn = source.integers(0, people, (rows, people)) + people * np.arange(rows)[:, None]
     return np.bincount(drawn.ravel(), minlength=rows * people).reshape(rows, people)
@@ -124,12 +124,16 @@ def _mean_over_cells(figures: Mapping[int, Sequence[Floats]]) -> Floats:
     return mean
 
 
-def _bounds(drawn: Floats, people: int, folds: int, confidence: float) -> tuple[float, float]:
+def bounds(drawn: Floats, people: int, folds: int, confidence: float) -> tuple[float, float]:
+    """Bounds of a figure from its values (resamples,) on drawn people; NaN where there are too few of them.
+
+    folds: in how many of them people were drawn, each as many as it has.
+    """
     freedom = people - folds  # each fold spends one person on its own mean
     if freedom < 1:
         return math.nan, math.nan
-    quantile = float(stats.t.ppf((1 - confidence) / 2, freedom)) * math.sqrt(people / freedom)
-    tail = float(stats.norm.cdf(quantile))
+    quantile = float(special.stdtrit(freedom, (1 - confidence) / 2)) * math.sqrt(people / freedom)
+    tail = float(special.ndtr(quantile))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from mien import methods
 from mien.config import Params
 from mien.config.report import Evaluate
@@ -15,23 +13,12 @@ from mien.config.train import Experiment
 from mien.evaluation import intervals
 from mien.evaluation.figures import Curve, Curves
 from mien.evaluation.intervals import Interval, Tallies
-from mien.evaluation.predictions import PREDICTIONS_FILE, RUN, TEST, read_predictions
+from mien.evaluation.predictions import CURVES, CURVES_FILE, PREDICTIONS_FILE, RUN, TEST, read_predictions
 from mien.evaluation.results import FIGURES, SCORES, person_of, read_json
 from mien.manifest.tables import read_table
 from mien.shards.index import Index
 
-CURVES_FILE, CELLS = "curves.parquet", "cells"
-
-CURVES = pa.schema(
-    [
-        pa.field("fold", pa.int32(), nullable=False),
-        pa.field("seed", pa.int32(), nullable=False),
-        pa.field("phase", pa.string(), nullable=False),
-        pa.field("epoch", pa.int32(), nullable=False),  # 0-based within the phase
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("value", pa.float64()),
-    ]
-)
+CELLS = "cells"
 
 
 @dataclass(frozen=True)

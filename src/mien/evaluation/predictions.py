@@ -1,4 +1,4 @@
-"""What the models said: predictions.parquet as sorted arrays."""
+"""What a run leaves as tables: curves, alien scores, and what the models said, as sorted arrays."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -12,7 +12,7 @@ from mien.config import MienError
 from mien.manifest.tables import read_table
 
 TEST, VALIDATION = "test", "validation"
-PREDICTIONS_FILE, RUN = "predictions.parquet", "run.json"
+PREDICTIONS_FILE, CURVES_FILE, RUN = "predictions.parquet", "curves.parquet", "run.json"
 
 PREDICTIONS = pa.schema(
     [
@@ -34,6 +34,17 @@ ALIEN_SCORES = pa.schema(
         pa.field("condition", pa.string(), nullable=False),  # of the pictures; empty: all
         pa.field("folds_by", pa.string(), nullable=False),  # subject or picture
         pa.field("scores", pa.list_(pa.float64()), nullable=False),  # as run.json names them; large: alien
+    ]
+)
+
+CURVES = pa.schema(
+    [
+        pa.field("fold", pa.int32(), nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
+        pa.field("phase", pa.string(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),  # 0-based within the phase
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
     ]
 )
 

@@ -8,7 +8,8 @@ from mien.config.train import Experiment
 from mien.evaluation import figures
 from mien.evaluation.one_class.outcomes import OneClassOutcome
 from mien.evaluation.one_class.section import draw_ratio, picture_name
-from mien.evaluation.outcomes import CURVES, CURVES_FILE, curves_of
+from mien.evaluation.outcomes import curves_of
+from mien.evaluation.predictions import CURVES, CURVES_FILE
 from mien.evaluation.results import SCORES, read_json
 from mien.manifest.tables import read_table
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mien.config import MienError
 from mien.config.train import Cell
-from mien.evaluation.outcomes import CURVES as CURVES_SCHEMA
+from mien.evaluation.predictions import CURVES as CURVES_SCHEMA
 from mien.manifest.tables import sha256
 from mien.training.plan import CELLS, Plan
 from mien.training.storage import SEAL, Storage

@@ -13,7 +13,8 @@ from mien.evaluation.identity.costs import costs
 from mien.evaluation.identity.generation import look
 from mien.evaluation.identity.section import IdentitySection, make_identity_section
 from mien.evaluation.identity.text import identity_markdown
-from mien.evaluation.outcomes import CURVES, read_outcomes
+from mien.evaluation.outcomes import read_outcomes
+from mien.evaluation.predictions import CURVES
 from mien.evaluation.report import build_report
 from mien.evaluation.stage import evaluate_experiment
 from mien.manifest.tables import write_table

@@ -12,7 +12,7 @@ from mien.config.train import Cell
 from mien.evaluation.one_class import paper
 from mien.evaluation.one_class.orderings import NOTHING_TO_COMPARE
 from mien.evaluation.one_class.outcomes import OneClassOutcome
-from mien.evaluation.outcomes import CURVES
+from mien.evaluation.predictions import CURVES
 from mien.evaluation.report import build_report
 from mien.evaluation.stage import evaluate_experiment
 from mien.manifest.tables import write_table

@@ -69,6 +69,15 @@ def test_phases_and_the_rate_through_them() -> None:
     assert {epoch: rates[epoch] for epoch in expected} == pytest.approx(expected)
 
 
+def test_a_cosine_lies_over_warm_up_and_association() -> None:
+    method = tiny.build("ean", warmup_epochs=3, association_epochs=1, learning_rate=0.1, schedule="cosine")
+    warmup, association, _ = method.phases()
+    for phase, first in ((warmup, 0.1), (association, 0.1 * 0.14644661)):
+        optimizer = method.optimizer(phase, "expression")
+        method.schedule(phase, "expression", optimizer)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(first)
+
+
 def test_either_optimizer_is_clipped_in_association_alone() -> None:
     for name, kind in (("sgd", SGD), ("adamw", AdamW)):
         method = tiny.build("ean", optimizer=name, clip_norm=0.5)

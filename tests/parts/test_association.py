@@ -12,8 +12,8 @@ from mien.parts.association import (
     cosines,
     gallery_rows,
     links_found,
-    midpoint,
     propagation,
+    threshold,
 )
 
 TAU = torch.tensor(0.5)
@@ -71,13 +71,14 @@ def test_a_row_of_zeros_is_like_no_other() -> None:
     assert adjacency(similarity, TAU, Graph()).tolist() == [[1, 0], [0, 1]]
 
 
-def test_midpoint_is_that_of_all_pairs() -> None:
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.8])
+def test_the_threshold_lies_between_the_means_over_all_pairs(share: float) -> None:
     random = torch.Generator().manual_seed(1)
     rows, label = torch.randn(20, 4, generator=random), torch.arange(20) % 3
     similarity, others = cosines(rows).double(), ~torch.eye(20, dtype=torch.bool)
     same = label[:, None] == label
-    expected = (similarity[same & others].mean() + similarity[~same].mean()) / 2
-    torch.testing.assert_close(midpoint(rows, label), expected)
+    expected = share * similarity[same & others].mean() + (1 - share) * similarity[~same].mean()
+    torch.testing.assert_close(threshold(rows, label, share), expected)
 
 
 def test_the_gallery_prefers_what_is_right_then_what_is_near() -> None:

@@ -33,6 +33,16 @@ def test_half_a_cosine_ends_at_nought() -> None:
     assert rates == pytest.approx([1e-2, 0.85355339e-2, 0.5e-2, 0.14644661e-2, 0.0], abs=1e-9)
 
 
+def test_a_cosine_goes_on_where_an_earlier_phase_left_it() -> None:
+    moved = optimizer()
+    cosine, rates = schedule("cosine", moved, epochs=4, before=2), []
+    for _ in range(3):
+        rates.append(moved.param_groups[0]["lr"])
+        moved.step()
+        cosine.step()
+    assert rates == pytest.approx([0.5e-2, 0.14644661e-2, 0.0], abs=1e-9)
+
+
 def test_constant_is_no_schedule() -> None:
     assert schedule("constant", optimizer(), epochs=4) is None
 

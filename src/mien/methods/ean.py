@@ -10,7 +10,8 @@ Differs from the paper, and where it is silent:
   `examine`, shuffled, and never deployed;
 - hard links have no gradient: theirs is that of a sigmoid (straight through). The adjacency loss is divided
   by the number of wanted links, as its literal form makes everything one class (`graph.loss: literal`);
-- the threshold lies midway between the mean cosines of equal and of different labels when warm-up ends;
+- the threshold lies between the mean cosines of different and of equal labels when warm-up ends (midway, or
+  `graph.tau_share` of the way: of faces never seen, far fewer links midway join equal expressions);
 - eq. 1-2 in DR-GAN's manner: the discriminator learns people and poses, the backbone keeps the person and
   makes degraded and turned faces pass for frontal ones;
 - warm-up and association are phases, so that the association begins with fresh momentum.
@@ -28,7 +29,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from mien.config import MienError, Section
+from mien.config import Section
 from mien.methods.contract import Method, Phase, Schedule
 from mien.parts.association import (
     Associated,
@@ -36,24 +37,25 @@ from mien.parts.association import (
     adjacency,
     adjacency_loss,
     cosines,
+    dropped,
     gallery_rows,
     links_found,
-    midpoint,
     propagation,
+    refuse_dense,
+    threshold,
 )
-from mien.parts.augment import Augmentation, augment, uniform
+from mien.parts.augment import Augmentation, augment
 from mien.parts.backbones import Backbone, BackboneName
 from mien.parts.gathering import gathered
 from mien.parts.invariance import Discriminator, Invariance, Posed, posed
-from mien.parts.noise import apart
 from mien.parts.pictures import Light, normalise, resize
+from mien.parts.schedule import schedule
 from mien.parts.statistics import running
 from mien.parts.transduction import examined
 from mien.parts.weights import load_weights
 from mien.shards.batch import Batch
 
 WARMUP, ASSOCIATION, GALLERY, ALONE = "warmup", "association", "gallery", "classification"
-DROPOUT = 21  # a use of a face's seed
 
 
 class EANConfig(Section):
@@ -75,7 +77,8 @@ class EANConfig(Section):
     optimizer: Literal["sgd", "adamw"] = "sgd"  # adamw: where weights start at random
     learning_rate: float = Field(0.1, gt=0)
     backbone_rate: float = Field(1.0, gt=0, le=1)  # of the learning rate; 0.1 is kinder to given weights
-    drop_epochs: int = Field(20, ge=1)  # a tenth of the rate after each so many epochs
+    schedule: Literal["tenths", "cosine"] = "tenths"  # through warm-up and association; cosine: down to 0
+    drop_epochs: int = Field(20, ge=1)  # tenths: of the rate after each so many epochs
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(1e-4, ge=0)
     clip_norm: float = Field(5.0, gt=0)  # of the gradient, after warm-up
@@ -170,7 +173,7 @@ class EAN(Method):
             {"params": list(self.association.parameters())},
             {"params": list(self.backbone.parameters()), "lr": c.learning_rate * c.backbone_rate},
         ]
-        made: Optimizer = AdamW(groups, lr=c.learning_rate, weight_decay=c.weight_decay)
+        made: Optimizer = AdamW(groups, lr=c.learning_rate, weight_decay=c.weight_decay, fused=True)
         if c.optimizer == "sgd":
             made = SGD(groups, lr=c.learning_rate, momentum=c.momentum, weight_decay=c.weight_decay)
         if phase.name == ASSOCIATION:
@@ -178,11 +181,14 @@ class EAN(Method):
         return made
 
     def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
-        """A tenth after each `drop_epochs`, counted through warm-up and association; none for Adam."""
-        before = self.config.warmup_epochs if phase.name == ASSOCIATION else 0
+        """As the settings say, counted through warm-up and association; none for Adam."""
+        c = self.config
+        before = c.warmup_epochs if phase.name == ASSOCIATION else 0
         if turn == "discriminator":
             return None
-        return LambdaLR(optimizer, lambda epoch: 0.1 ** ((before + epoch) // self.config.drop_epochs))
+        if c.schedule == "cosine":
+            return schedule("cosine", optimizer, c.warmup_epochs + c.association_epochs, before=before)
+        return LambdaLR(optimizer, lambda epoch: 0.1 ** ((before + epoch) // c.drop_epochs))
 
     def refresh(self, batches: Callable[[], Iterable[Batch]], phase: Phase, epoch: int) -> None:
         """Before each epoch of association choose the gallery anew; before the first, the threshold."""
@@ -201,7 +207,7 @@ class EAN(Method):
         features, label = (torch.cat(part) for part in zip(*seen, strict=True))
         self.gallery_mean.copy_(features.mean(dim=0))
         if calibrate and self.config.graph.tau is None:
-            self.tau.copy_(midpoint(self._placed(features), label))
+            self.tau.copy_(threshold(self._placed(features), label, self.config.graph.tau_share))
         right = self.association(features).argmax(dim=1) == label
         rows = gallery_rows(features, label, right, self.classes, self.config.graph.gallery_per_class)
         self.gallery.copy_(features[rows])
@@ -213,7 +219,8 @@ class EAN(Method):
             with torch.no_grad():
                 tapped, faces = self._people(batch.beside or batch)
             return self.discriminator.learning(tapped, faces, self.config.generator)
-        features = self.backbone(normalise(self._augmented(batch), self.config.light))
+        c = self.config
+        features = self.backbone(normalise(self._augmented(batch), c.light))
         whole, own = gathered(features)
         seed, _ = gathered(batch.seed[:, None])
         p, terms = None, {}
@@ -221,9 +228,9 @@ class EAN(Method):
             label, _ = gathered(torch.stack([batch.label, self._given(batch), _true(batch)], dim=1))
             a = self._adjacency(whole, label[:, 1], whole.mean(dim=0))
             p, terms = propagation(a), self._link_terms(a, label[:, 0], label[:, 2])
-        logits = self.association(whole, p, self._kept(seed[:, 0]))[own : own + len(batch)]
-        smoothing = self.config.label_smoothing
-        terms["cross_entropy"] = cross_entropy(logits.float(), batch.label, label_smoothing=smoothing)
+        kept = dropped(seed[:, 0], c.hidden, c.dropout) if self.training else None
+        logits = self.association(whole, p, kept)[own : own + len(batch)]
+        terms["cross_entropy"] = cross_entropy(logits.float(), batch.label, label_smoothing=c.label_smoothing)
         if self.discriminator is not None:
             terms |= self.discriminator.deceived(*self._people(batch.beside or batch), self.config.generator)
         return terms
@@ -244,13 +251,6 @@ class EAN(Method):
         seen = posed(self._augmented(faces), faces, self.config.generator.people)
         with running(self.backbone):
             return self.backbone.below(normalise(seen.pixels, self.config.light)), seen
-
-    def _kept(self, seed: Tensor) -> Tensor | None:
-        """Dropout by each face's own seed, equal on every rank: factors (N, hidden)."""
-        share = self.config.dropout
-        if not (self.training and share):
-            return None
-        return (uniform(apart(seed, DROPOUT), self.config.hidden) >= share).float() / (1 - share)
 
     def _adjacency(self, rows: Tensor, label: Tensor, mean: Tensor) -> Tensor:
         """Links of rows (..., N, D): by cosine, or, as an upper bound, by true labels (..., N)."""
@@ -305,12 +305,7 @@ class EAN(Method):
         if not self._found:
             return {}
         density, precision, recall = torch.stack(self._found).mean(dim=0).tolist()
-        most = self.config.graph.max_density
-        if density > most:
-            raise MienError(
-                f"EAN links {density:.3f} of all pairs, more than methods.ean.graph.max_density of {most}: "
-                "all faces would get one answer; centre the features or raise graph.tau."
-            )
+        refuse_dense(density, self.config.graph)
         return {"link_density": density, "link_precision": precision, "link_recall": recall}
 
     def examine(self, batches: Iterable[Batch]) -> dict[str, float]:

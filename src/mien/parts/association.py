@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mien.config import MienError, Section
+from mien.parts.augment import uniform
+from mien.parts.noise import apart
 
+DROPOUT = 21  # a use of a face's seed
 EPS = 1e-8  # under the norm of a feature row: one of zeros is like no other
 
 
@@ -20,6 +23,7 @@ class Graph(Section):
         "similarity"  # oracle: by true labels, an upper bound
     )
     tau: float | None = Field(None, ge=-1, le=1)  # linked from this cosine on; None: calibrated after warm-up
+    tau_share: float = Field(0.5, ge=0, le=1)  # of the way from unequal labels' mean cosine to equal ones'
     tau2: float | None = Field(None, ge=-1, le=1)  # linked up to this cosine, too
     opposite: Literal[1, -1] = 1  # what such a link is worth
     centred: bool = False  # features less their mean: after a ReLU no cosine is below 0
@@ -83,6 +87,11 @@ class Associated(nn.Module):
         return _mixed(self.second, hidden if kept is None else hidden * kept, p)
 
 
+def dropped(seed: Tensor, hidden: int, share: float) -> Tensor:
+    """Dropout by each face's own seed (N,), equal on every rank: factors (N, hidden)."""
+    return (uniform(apart(seed, DROPOUT), hidden) >= share).float() / (1 - share)
+
+
 def _mixed(layer: nn.Linear, x: Tensor, p: Tensor | None) -> Tensor:
     if p is None:
         out: Tensor = layer(x)
@@ -90,8 +99,8 @@ def _mixed(layer: nn.Linear, x: Tensor, p: Tensor | None) -> Tensor:
     return p @ (x @ layer.weight.T) + layer.bias
 
 
-def midpoint(rows: Tensor, label: Tensor) -> Tensor:
-    """Midway between the mean cosine of pairs of one label and that of pairs of two: a scalar.
+def threshold(rows: Tensor, label: Tensor, share: float = 0.5) -> Tensor:
+    """A `share` of the way from the mean cosine of pairs of two labels to that of pairs of one: a scalar.
 
     rows (N, D), label (N,). By sums of unit rows, so that no pair is ever formed. nan where a kind of pair
     does not occur.
@@ -103,7 +112,7 @@ def midpoint(rows: Tensor, label: Tensor) -> Tensor:
     within = sums.square().sum() - unit.square().sum()
     between = sums.sum(dim=0).square().sum() - sums.square().sum()
     same, other = (counts * (counts - 1)).sum(), counts.sum() ** 2 - counts.square().sum()
-    return (within / same + between / other) / 2
+    return (1 - share) * between / other + share * within / same
 
 
 def gallery_rows(
@@ -137,3 +146,12 @@ def links_found(a: Tensor, label: Tensor) -> Tensor:
     both = (linked & same).sum()
     parts = torch.stack([linked.sum(), both, both])
     return parts / torch.stack([others.sum(), linked.sum(), same.sum()]).clamp(min=1)
+
+
+def refuse_dense(density: float, graph: Graph) -> None:
+    """MienError where so many pairs are linked that all faces would get one answer."""
+    if density > graph.max_density:
+        raise MienError(
+            f"EAN links {density:.3f} of all pairs, more than methods.ean.graph.max_density of "
+            f"{graph.max_density}: all faces would get one answer; centre the features or raise graph.tau."
+        )

@@ -11,13 +11,18 @@ ScheduleName = Literal["constant", "cosine", "plateau"]
 
 
 def schedule(
-    name: ScheduleName, optimizer: Optimizer, epochs: int, patience_epochs: int = 20
+    name: ScheduleName, optimizer: Optimizer, epochs: int, patience_epochs: int = 20, before: int = 0
 ) -> LRScheduler | ReduceLROnPlateau | None:
-    """A schedule stepped once an epoch: none, half a cosine to 0, or a tenth after a plateau."""
+    """A schedule stepped once an epoch: none, half a cosine to 0, or a tenth after a plateau.
+
+    The cosine lies over `epochs`, of which `before` are over when the optimiser is made.
+    """
     if name == "constant":
         return None
     if name == "cosine":
-        return LambdaLR(optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * min(epoch / epochs, 1))))
+        return LambdaLR(
+            optimizer, lambda epoch: 0.5 * (1 + math.cos(math.pi * min((before + epoch) / epochs, 1)))
+        )
     return ReduceLROnPlateau(optimizer, mode="min", factor=0.1, patience=patience_epochs)
 
 

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 from mien.cli import promote, registry_commands, retrain
 from mien.cli.app import app
 from mien.cli.retrain import Outcome, Retraining
+from mien.config import MienError
 from mien.tracking.records import Record
+from tests.evaluation import tree
 
 
 @pytest.mark.parametrize("command", ["promote", "rollback", "compare", "retrain"])
@@ -29,6 +31,14 @@ def test_promote_tells_a_script_who_is_champion(
     monkeypatch.setattr(promote, "promote_version", promoted)
     done = CliRunner().invoke(app, ["promote", "svm"])
     assert (done.exit_code, done.stdout.strip()) == (code, f"svm 3 {decision}: because.")
+
+
+def test_a_one_class_experiment_has_no_champion() -> None:
+    entry = {"corpus": "toy", "second_corpus": "toy", "folds": [0], "method": "hs_ocfer", "trials": [{}]}
+    params = tree.params(methods={"hs_ocfer": {}, "resnet18": {}}, experiments={"alone": entry})
+    promote.refuse_one_class(params, "another")
+    with pytest.raises(MienError, match=r"alone learns one class at a time.*`mien compare`"):
+        promote.refuse_one_class(params, "alone")
 
 
 @pytest.mark.parametrize(

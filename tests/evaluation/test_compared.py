@@ -11,7 +11,7 @@ from mien.config import MienError
 from mien.config.report import Evaluate
 from mien.evaluation.compared import Side, compare
 from mien.evaluation.compared_sheet import COLUMNS, MOST, sheet
-from mien.evaluation.figures import confusion_difference
+from mien.evaluation.figures import class_differences
 from mien.evaluation.predictions import TEST, Predictions
 from mien.shards.index import Index, read_index
 from tests.striped import write_corpus
@@ -70,7 +70,7 @@ def test_the_sheet_shows_each_differing_face_and_the_matrix_is_drawn(index: Inde
     assert all(face.std() > 20 for face in faces)
     assert sheet(index, found.differing * 20, "a", "b")[:4] == b"\x89PNG"
     assert Image.open(io.BytesIO(sheet(index, found.differing * 20, "a", "b"))).height > MOST // COLUMNS * 200
-    chart = confusion_difference(found.confusion_points, found.classes, "b less a")
+    chart = class_differences(found.confusion_points, found.classes, "b less a")
     assert np.asarray(Image.open(io.BytesIO(chart)).convert("L")).std() > 5
 
 

@@ -8,8 +8,13 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
+from mien.cli.app import app
+from mien.cli.compare import compare_two
+from mien.config import MienError
 from mien.evaluation.notice import FORBIDDEN
 from mien.evaluation.stage import evaluate_experiment
 from mien.tracking.experiment import finished, track, validation_figures
@@ -102,3 +107,25 @@ def test_the_cell_is_chosen_by_validation_alone(plan: Plan, root: Path):
     chosen = choose(run, root / "runs")
     assert chosen.validation == max(figures.values())
     assert figures[chosen.folder.name] == chosen.validation
+
+
+@pytest.mark.slow
+def test_runs_are_compared_by_their_ids(plan: Plan, root: Path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(root)
+    (root / "data").symlink_to(root)
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "params.yaml").write_text(yaml.safe_dump(plan.params.model_dump(mode="json")))
+    run = json.loads((root / "runs" / RUN).read_text())
+    whole, part = run["mlflow"]["parent_run_id"], run["cells"][1]["mlflow_run_id"]
+    done = CliRunner().invoke(app, ["compare", whole, part, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["folds"] == [run["cells"][1]["fold"]]  # the one that both have tested
+    assert (told["p_value"], told["differing"]) == (1.0, [])
+    first, second = told["figures"]["accuracy"]
+    assert first == second
+    with pytest.raises(
+        MienError, match=r"nowhere is neither an experiment trained here .* nor the whole id of an MLflow run"
+    ):
+        compare_two(root, "nowhere", whole, None)

@@ -18,10 +18,21 @@ DATA, RUNS = "data", "runs"
 def promote_version(root: Path, words: str, refreeze: bool = False) -> Record:
     """Compare a version (words: an experiment's name, a model's, models:/NAME/3) with the champion."""
     params = load_params(root / "params.yaml")
+    refuse_one_class(params, words)
     client = connect(root)
     with told_if_away(client):
         model, number = resolve(client, words)
         return challenge_champion(client, root, params, model, number, refreeze)
+
+
+def refuse_one_class(params: Params, words: str) -> None:
+    """MienError: it is an experiment that learns one class at a time, of which there is no single model."""
+    entry = params.experiments.get(words)
+    if entry is not None and entry.trials:
+        raise MienError(
+            f"{words} learns one class at a time: none of its models names expressions, so that none can be "
+            "champion; hold it against another one-class experiment with `mien compare`."
+        )
 
 
 def rollback_model(root: Path, words: str) -> Record:

@@ -1,14 +1,11 @@
 """`mien promote`, `rollback`, `compare` and `retrain` as typed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mien.cli.root import checkout_root
-
-if TYPE_CHECKING:
-    from mien.evaluation.compared import Comparison
 
 KEPT = 11
 """Exit code of `promote` and `retrain` when the champion stays."""
@@ -67,16 +64,18 @@ def compare(
     """Set two trainings side by side on the faces that both have tested.
 
     Figures with intervals, a paired test over people, where their confusions differ, and which faces they
-    name differently. Example: `mien compare resnet18-rendered hsnet-rendered --out compared`
+    name differently; of one-class trainings the AUCs of each normal class, and a paired test over trainings.
+    Example: `mien compare resnet18-rendered hsnet-rendered --out compared`
     """
     from mien.cli.compare import compare_two
+    from mien.cli.compared_tables import print_comparison
     from mien.cli.tables import print_json
 
     found, files = compare_two(checkout_root(), first, second, out)
     if as_json:
         print_json(found.as_json())
         return
-    _print_comparison(found)
+    print_comparison(found)
     for file in files:
         print(file)
 
@@ -103,30 +102,3 @@ def retrain() -> None:
     else:
         print(f"mien retrain: {done.outcome.name.lower()}")
     raise typer.Exit(int(done.outcome))
-
-
-def _print_comparison(found: "Comparison") -> None:
-    from mien.cli.tables import print_table
-    from mien.evaluation.rows import interval, percent
-
-    first, second = (side.name for side in found.sides)
-    rows = [
-        [name.replace("_", " "), *(interval(vars(s)) for s in found.figures[name]), interval(vars(d), True)]
-        for name, d in found.differences.items()
-    ]
-    print_table(["%", first, second, "difference, points"], rows)
-    folds = ", ".join(map(str, found.folds))
-    print(
-        f"folds {folds}; p {found.p_value:.4f} over {found.unit} (sign flips), McNemar {found.mcnemar_p:.4f}"
-    )
-    print(
-        f"faces named rightly by both {found.faces['both']}, only by {first} {found.faces['only_first']}, "
-        f"only by {second} {found.faces['only_second']}, by neither {found.faces['neither']}; "
-        f"{len(found.differing)} are named differently"
-    )
-    print(f"confusion, {second} less {first}, points of each actual class:")
-    points = [
-        [name, *(percent(value / 100, signed=True) for value in row)]
-        for name, row in zip(found.classes, found.confusion_points.tolist(), strict=True)
-    ]
-    print_table(["", *found.classes], points)

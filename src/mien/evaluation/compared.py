@@ -18,13 +18,23 @@ from mien.shards.index import Index
 
 
 @dataclass(frozen=True)
-class Side:
-    """A training whose predictions are at hand."""
+class Trained:
+    """A training that is set beside another one."""
 
     name: str
     method: str
     corpus: str
     shards_digest: str
+
+    def as_json(self) -> dict[str, str]:
+        """What it is called, and what it was trained with."""
+        return {"name": self.name, "method": self.method, "corpus": self.corpus}
+
+
+@dataclass(frozen=True)
+class Side(Trained):
+    """A classifier's training whose predictions are at hand."""
+
     predictions: Predictions
 
 
@@ -62,7 +72,7 @@ class Comparison:
     def as_json(self) -> dict[str, Any]:
         """All of it."""
         return {
-            "sides": [{k: getattr(s, k) for k in ("name", "method", "corpus")} for s in self.sides],
+            "sides": [side.as_json() for side in self.sides],
             "folds": list(self.folds),
             "unit": self.unit,
             "figures": {name: [vars(side) for side in pair] for name, pair in self.figures.items()},
@@ -81,12 +91,7 @@ def compare(first: Side, second: Side, index: Index, settings: Evaluate) -> Comp
 
     MienError: other corpora, shards that have changed since, no fold or not the same faces in common.
     """
-    for side in (first, second):
-        if side.shards_digest != index.digest:
-            raise MienError(
-                f"{side.name} was trained on other shards of {side.corpus} than those in {index.folder}; "
-                "train it again (`dvc repro`)."
-            )
+    refuse_other_faces(first, second, index)
     folds = _shared_folds(first, second)
     tests = _tests(first, folds), _tests(second, folds)
     person, classes = person_of(index), len(index.classes)
@@ -109,12 +114,22 @@ def compare(first: Side, second: Side, index: Index, settings: Evaluate) -> Comp
     )
 
 
-def _shared_folds(first: Side, second: Side) -> tuple[int, ...]:
+def refuse_other_faces(first: Trained, second: Trained, index: Index) -> None:
+    """MienError: the two are not of one corpus, or not of its shards as they are now."""
+    for side in (first, second):
+        if side.shards_digest != index.digest:
+            raise MienError(
+                f"{side.name} was trained on other shards of {side.corpus} than those in {index.folder}; "
+                "train it again (`dvc repro`)."
+            )
     if first.corpus != second.corpus:
         raise MienError(
             f"{first.name} is on {first.corpus} and {second.name} on {second.corpus}: only trainings on one "
             "corpus can be compared face by face."
         )
+
+
+def _shared_folds(first: Side, second: Side) -> tuple[int, ...]:
     folds = set(first.predictions.fold.tolist()) & set(second.predictions.fold.tolist())
     for fold in sorted(folds):
         keys = [set(_tests(side, (fold,)).key.tolist()) for side in (first, second)]

@@ -101,10 +101,12 @@ def confusion(counts: Counts, classes: Sequence[str], title: str) -> bytes:
     return _png(figure)
 
 
-def confusion_difference(points: Floats, classes: Sequence[str], title: str) -> bytes:
-    """How many more (blue) or fewer (orange) of each actual class (rows, C) one classifier names so.
+def class_differences(
+    points: Floats, classes: Sequence[str], title: str, rows: str = "actual", columns: str = "predicted"
+) -> bytes:
+    """Where one training has more (blue) or less (orange) than another, class by class.
 
-    points (C, C): differences of row-normalised matrices, in percentage points.
+    points (C, C): differences in percentage points; NaN is left blank. rows, columns: what the classes are.
     """
     side = 1.7 + 0.52 * len(classes)
     figure, axes = _figure(side, side)
@@ -112,7 +114,7 @@ def confusion_difference(points: Floats, classes: Sequence[str], title: str) -> 
     reach = max(10.0, float(np.abs(shown).max()))
     colours = LinearSegmentedColormap.from_list("difference", [ORANGE, "white", BLUE])
     drawn = axes.imshow(shown, cmap=colours, vmin=-reach, vmax=reach, aspect="equal")
-    for row, column in np.ndindex(shown.shape):
+    for row, column in np.argwhere(~np.isnan(points)).tolist():
         ink = ink_on([float(c) for c in drawn.cmap(drawn.norm(shown[row, column]))[:3]])
         text = f"{shown[row, column]:+.0f}".replace("-", "\N{MINUS SIGN}")
         axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=10)
@@ -120,8 +122,8 @@ def confusion_difference(points: Floats, classes: Sequence[str], title: str) -> 
         range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor", fontsize=10
     )
     axes.set_yticks(range(len(classes)), classes, fontsize=10)
-    axes.set_xlabel("predicted", fontsize=10)
-    axes.set_ylabel("actual", fontsize=10)
+    axes.set_xlabel(columns, fontsize=10)
+    axes.set_ylabel(rows, fontsize=10)
     axes.set_title(title, fontsize=11, loc="left")
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -57,17 +57,17 @@ def of_values(values: Mapping[tuple[int, int, str], float]) -> Table:
     grid = np.full((len(seeds), len(folds), len(classes)), np.nan)
     for (seed, fold, normal), value in values.items():
         grid[seeds.index(seed), folds.index(fold), classes.index(normal)] = value
-    of_class = _mean(grid, (0, 1))
+    of_class = finite_mean(grid, (0, 1))
     apart = grid - of_class
     asked = [sum(key[2] == name for key in values) for name in classes]
-    mean = float(_mean(of_class, 0))
+    mean = float(finite_mean(of_class, 0))
     return Table(
         classes={
             name: _average(float(of_class[k]), apart[:, :, k : k + 1], asked[k])
             for k, name in enumerate(classes)
         },
         mean=_average(mean, apart, len(values)),
-        by_seed={seed: mean + float(_mean(apart[i], (0, 1))) for i, seed in enumerate(seeds)},
+        by_seed={seed: mean + float(finite_mean(apart[i], (0, 1))) for i, seed in enumerate(seeds)},
     )
 
 
@@ -80,11 +80,11 @@ def std(values: Sequence[float] | Floats) -> float:
 
 def _average(mean: float, apart: Floats, asked: int) -> Average:
     """apart (seeds, folds, classes): figures less their class's mean."""
-    over_folds, over_seeds = _mean(_mean(apart, 0), 1), _mean(_mean(apart, 1), 1)
+    over_folds, over_seeds = finite_mean(finite_mean(apart, 0), 1), finite_mean(finite_mean(apart, 1), 1)
     return Average(mean, std(over_folds), std(over_seeds), int(np.isfinite(apart).sum()), asked)
 
 
-def _mean(values: Floats, axis: int | tuple[int, ...]) -> Floats:
+def finite_mean(values: Floats, axis: int | tuple[int, ...]) -> Floats:
     """Mean over the finite ones; NaN where there is none."""
     there = np.isfinite(values)
     number = there.sum(axis=axis)

@@ -29,7 +29,7 @@ def drawn_aucs(
     n = len(normal)
     kept = n if ratio >= 1 else max(1, _round(n * ratio))
     taken = max(1, _round(n / ratio)) if ratio >= 1 else n
-    below = _shares_below(normal, np.concatenate(aliens), _drawn(n, kept, draws, random))
+    below = shares_below(normal, np.concatenate(aliens), _drawn(n, kept, draws, random))
     total, start = np.zeros(draws), 0
     for alien in aliens:
         own = below[:, start : start + len(alien)]
@@ -54,7 +54,7 @@ def _drawn(count: int, wanted: int, draws: int, random: np.random.Generator) -> 
     return weights
 
 
-def _shares_below(normal: Floats, alien: Floats, weights: Floats) -> Floats:
+def shares_below(normal: Floats, alien: Floats, weights: Floats) -> Floats:
     """(draws, A): the weight of normal faces that score below each alien, equals counting half."""
     step = max(1, ENTRIES // len(normal))
     parts = []

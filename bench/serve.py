@@ -1,12 +1,13 @@
 """`mien serve` under load on loopback: what good, broken, oversized and foreign uploads get, and how fast.
 
-    python bench/serve.py MODEL_FOLDER [--requests 10000] [--clients 12] [--json FILE]
+    python bench/serve.py MODEL_FOLDER [--requests 10000] [--clients 12] [--replicas 1] [--json FILE]
 
 The server has its usual limits (`serve` of params.yaml) and its clients addresses of their own, 127.0.0.2
 and on, so that the rate limit is in force too; one client floods. Four parts: one client alone; all clients,
 each with one request at a time; a rush of everyone at once, which must be turned away in part; one client
 alone again, who must find everything as it was. Whatever gets a status that is not the stated one for its
 kind ends the benchmark with 1. Times are of pictures with a face, from the request to the whole answer.
+Memory is looked at every few seconds, of the front, the replicas and all other processes of Ray.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import re
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections import Counter, defaultdict
@@ -40,11 +42,12 @@ from pathlib import Path
 from mien.cluster.serving.run import Address, serve
 from mien.config import load_params
 say = lambda line: print(line, file=sys.stderr, flush=True)
-settings = load_params(Path(sys.argv[2])).serve
+settings = load_params(Path(sys.argv[2])).serve.model_copy(update={"replicas": int(sys.argv[3])})
 serve(Path(sys.argv[1]), "bench", settings, Address("127.0.0.1", 0, None, None), say)
 """
 FACE = "a face, 256 px JPEG"
 LARGE = "a face, 2048 px JPEG"
+LOOK_EVERY_S = 5.0
 STATED = {429, 503}
 """Whatever is sent may get these, with the time after which to try again."""
 
@@ -160,9 +163,39 @@ async def drive(url: str, mixture: dict[str, Kind], requests: int, number: int) 
     return seen
 
 
-def memory_mb(server: psutil.Process) -> float:
-    """Of the server and all below it; what several share is counted once."""
-    return sum(p.memory_full_info().pss for p in (server, *server.children(recursive=True))) / 2**20
+class Memory(threading.Thread):
+    """Looks at the server and all below it while it works; what several share is divided among them."""
+
+    def __init__(self, server: psutil.Process) -> None:
+        super().__init__(daemon=True)
+        self._server, self._over = server, threading.Event()
+        self.seen: list[tuple[float, dict[str, float]]] = []  # seconds, MiB by kind of process
+
+    def run(self) -> None:
+        begun = time.perf_counter()
+        while not self._over.is_set():
+            self.seen.append((time.perf_counter() - begun, self._look()))
+            self._over.wait(LOOK_EVERY_S)
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+    def told(self) -> dict[str, list[int]]:
+        """MiB by kind at the start, after each tenth of the time, and at the end."""
+        at = np.linspace(0, len(self.seen) - 1, 11).round().astype(int)
+        return {kind: [round(self.seen[k][1][kind]) for k in at] for kind in self.seen[0][1]}
+
+    def _look(self) -> dict[str, float]:
+        found = {"front": 0.0, "replicas": 0.0, "rest of Ray": 0.0}
+        for process in (self._server, *self._server.children(recursive=True)):
+            try:
+                words, size = " ".join(process.cmdline()), process.memory_full_info().pss / 2**20
+            except psutil.NoSuchProcess:
+                continue
+            replica = "rest of Ray" if "ServeReplica" not in words else "replicas"
+            found["front" if process == self._server else replica] += size
+        return found
 
 
 def wrong(seen: dict[str, list[Seen]], mixture: dict[str, Kind]) -> list[str]:
@@ -202,32 +235,30 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=12)
+    parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     mixture = kinds()
-    words = [sys.executable, "-c", SERVER, str(given.model.resolve()), str(ROOT / "params.yaml")]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
+    words = ["-c", SERVER, str(given.model.resolve()), str(ROOT / "params.yaml"), str(given.replicas)]
+    with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         try:
             begun = time.perf_counter()
             told = (re.search(r"http://[\d.]+:\d+", line) for line in server.stderr)
             found = next(line for line in told if line)
-            started, process = time.perf_counter() - begun, psutil.Process(server.pid)
-            before = memory_mb(process)
+            started, memory = time.perf_counter() - begun, Memory(psutil.Process(server.pid))
+            memory.start()
             begun = time.perf_counter()
             seen = asyncio.run(drive(found[0], mixture, given.requests, given.clients))
-            took, after = time.perf_counter() - begun, memory_mb(process)
+            took = time.perf_counter() - begun
+            memory.stop()
             alive = server.poll() is None
         finally:
             server.terminate()
         ended = server.wait(30)
     parts = [told_of(part, answers) for part, answers in seen.items()]
     bad = wrong(seen, mixture) + ([] if alive and ended == 0 else ["the server did not last"])
-    facts = {
-        "started_s": round(started, 1),
-        "took_s": round(took),
-        "memory_mb": [round(before), round(after)],
-    }
+    facts = {"started_s": round(started, 1), "took_s": round(took), "memory_mb": memory.told()}
     for told in parts:
         print(json.dumps(told))
     print(json.dumps(facts))

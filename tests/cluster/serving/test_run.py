@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from mien import methods
+from mien.cluster.serving.model import refuse_too_many
 from mien.cluster.serving.run import Address, serve
 from mien.config import MienError
 from mien.config.faces import Align, Landmarks
@@ -65,6 +66,12 @@ def test_a_certificate_must_be_one(tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("nothing")
     with pytest.raises(MienError, match=r"no.pem does not hold a certificate and its key"):
         serve(tmp_path, "m", Serve(), Address("127.0.0.1", 0, None, tmp_path / "no.pem"), print)
+
+
+def test_more_replicas_than_ray_has_room_for_are_refused() -> None:
+    refuse_too_many(Serve(replicas=2), 2.0)
+    with pytest.raises(MienError, match=r"serve\.replicas = 3 of .* need 3 CPUs and Ray has 2; lower"):
+        refuse_too_many(Serve(replicas=3), 2.0)
 
 
 def test_an_address_is_shown_as_browsers_take_it() -> None:

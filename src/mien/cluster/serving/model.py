@@ -105,15 +105,18 @@ class Model:
 def deployed(model: Path, settings: Serve) -> Iterator[Model]:
     """A model's folder, or its exported file, on a Ray that is gone with the block.
 
-    MienError: it cannot be loaded.
+    MienError: it cannot be loaded, or there is no room for that many replicas.
     """
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     found = model.parent.glob(f"{model.name}*") if model.is_file() else model.iterdir()
     files = {path.name: path.read_bytes() for path in found if path.is_file()}
     # twice what may wait, so that Ray never moves an upload from memory to the disk
     with connect(Cluster(object_store_mb=max(128, round(2 * settings.waiting_mb)))):
+        import ray
         from ray import serve
 
+        has = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        refuse_too_many(settings, has.get("CPU", 0.0))
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         quiet = {"log_level": "ERROR", "enable_access_log": False}
         serve.start(proxy_location="Disabled", logging_config=quiet)
@@ -128,6 +131,16 @@ def deployed(model: Path, settings: Serve) -> Iterator[Model]:
             yield Model(_run(application, model), settings.answer_s)
         finally:
             serve.delete(APPLICATION)  # and not `shutdown`: a cluster may serve others too
+
+
+def refuse_too_many(settings: Serve, cpus: float) -> None:
+    """MienError: the replicas need more CPUs than Ray has, which Serve would wait for without a word."""
+    needed = settings.replicas * settings.cpus_per_replica
+    if needed > cpus:
+        raise MienError(
+            f"serve.replicas = {settings.replicas} of serve.cpus_per_replica = {settings.cpus_per_replica} "
+            f"need {needed} CPUs and Ray has {cpus:g}; lower one of them."
+        )
 
 
 def _run(application: Any, model: Path) -> Any:

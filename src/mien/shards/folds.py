@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from mien.config import MienError
 from mien.config.train import Cell
@@ -66,6 +65,8 @@ def make_folds(
 
     MienError when there are fewer groups than folds.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # a second, which only those pay who draw folds
+
     groups = len(np.unique(group))
     if groups < folds:
         raise MienError(f"shard.folds is {folds}, but there are only {groups} people; make fewer folds.")
@@ -186,6 +187,8 @@ def split_one_class(index: Index, cell: Cell, validation_share: float, seed: int
 
 def _picture_folds(index: Index, use: NDArray[np.bool_], seed: int) -> NDArray[np.int32]:
     """Folds by picture, whoever is in it, each class spread evenly; -1 for rows not in use."""
+    from sklearn.model_selection import StratifiedKFold  # as above
+
     rows = np.flatnonzero(use)
     rows = rows[np.argsort(index.keys[rows].astype(str))]  # by key: the order of the tars plays no part
     label = np.unique(index.expression[rows].astype(str), return_inverse=True)[1]

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from mien import methods
 from mien.config import MienError
-from mien.methods.sna import divergence, smallest, trusted
+from mien.methods.sna import divergence
 from mien.parts.sna_classifier import focal, reduced
 from mien.training.loop import Options, fit
 from mien.training.step import step
@@ -46,29 +46,6 @@ def test_div_by_hand() -> None:
     torch.testing.assert_close(divergence(p + 7, q - 3), divergence(p, q), rtol=0, atol=1e-6)
     far = divergence(torch.tensor([[80.0, -80.0]]), torch.tensor([[-80.0, 80.0]]))
     torch.testing.assert_close(far, torch.tensor([160.0]))  # (1 - 0) * (0 - -160), finite
-
-
-def test_the_batch_threshold_is_the_mean_and_the_comparison_is_strict() -> None:
-    div = torch.tensor([0.1, 0.2, 0.3, 0.4])
-    assert div.mean().item() == pytest.approx(0.25)
-    assert trusted(div, div.mean()).tolist() == [1, 1, 0, 0]
-    alike = torch.full((4,), 0.5)
-    assert trusted(alike, alike.mean()).tolist() == [0, 0, 0, 0]
-
-
-@pytest.mark.parametrize(("draw", "share"), [("exponential", 0.629), ("chi2", 0.678)])
-def test_the_batch_threshold_always_rejects_someone_and_keeps_the_share_of_the_specification(draw, share):
-    random = torch.Generator().manual_seed(0)
-    flat = torch.rand((20_000, 63), generator=random, dtype=torch.float64)
-    div = -flat.log() if draw == "exponential" else torch.special.ndtri(flat).square()
-    keep = trusted(div, div.mean(dim=1, keepdim=True))
-    assert (keep.sum(dim=1) < 63).all()
-    assert keep.mean().item() == pytest.approx(share, abs=0.001)  # 1.26 million draws: 0.0004 a deviation
-
-
-def test_smallest_keeps_as_many_as_are_asked_for() -> None:
-    assert smallest(torch.tensor([3.0, 1.0, 2.0, 5.0]), 2).tolist() == [0, 1, 1, 0]
-    assert smallest(torch.tensor([3.0, 1.0]), 0).tolist() == [0, 0]
 
 
 def test_focal_loss() -> None:
@@ -135,8 +112,8 @@ def masked(method, phase, faces):
     seen = {}
     whole = method.pixels
 
-    def watched(batch, augmented=False):
-        seen["x"] = whole(batch, augmented).requires_grad_()
+    def watched(batch, how=None):
+        seen["x"] = whole(batch, how).requires_grad_()
         return seen["x"]
 
     method.pixels = watched
@@ -150,7 +127,7 @@ def masked(method, phase, faces):
 
 def test_a_masked_face_has_exactly_no_gradient_and_a_kept_one_its_own() -> None:
     method, phase = at(FINAL)
-    method.config = method.config.model_copy(update={"noise": 3.0})
+    method.neighbourhood.noise.fill_(3.0)
     faces = tiny.faces(9)
     grad, loss = masked(method, phase, faces)
     keep = grad.flatten(1).abs().sum(dim=1) > 0
@@ -175,7 +152,7 @@ def test_the_other_rules_reject_as_many(by: str) -> None:
     other, _ = at(FINAL, reject_by=by)
     kept = []
     for method in (usual, other):
-        method.config = method.config.model_copy(update={"noise": 3.0})
+        method.neighbourhood.noise.fill_(3.0)
         x = method.pixels(faces)
         scores = method.classifier(x)
         losses = torch.arange(9.0).flip(0)
@@ -249,7 +226,7 @@ def test_rates_and_turns_by_epoch() -> None:
         schedule.step()
     assert [rates[e] for e in (0, 10, 40)] == pytest.approx([1e-2, 1e-3, 1e-6])
     assert [method.turns(refining, s) for s in (0, 1)] == [("critic", "generator")] * 2
-    method.first_epoch.fill_(False)
+    method.epoch.fill_(1)
     assert ["critic" in method.turns(refining, s) for s in range(21)] == [s % 10 == 0 for s in range(21)]
 
 
@@ -291,7 +268,9 @@ def test_a_whole_run_tells_what_it_counted_and_a_loaded_one_is_the_classifier_al
     assert told["refinement"]["validation_psnr_unrefined"] == pytest.approx(
         told["autoencoder"]["validation_psnr"]
     )
-    assert {"critic_real", "critic_fake", "validation_sharpness"} <= told["refinement"].keys()
+    judged = {"critic_real", "critic_fake", "critic_size", "critic_gradient", "generator_gradient"}
+    assert judged | {"validation_sharpness"} <= told["refinement"].keys()
+    shares = {s: told["refinement"][f"validation_named_alike_at_{s}"] for s in (0.1, 0.2, 0.3, 0.5)}
     final = told["final"]
     assert {
         "keep_rate",
@@ -302,6 +281,7 @@ def test_a_whole_run_tells_what_it_counted_and_a_loaded_one_is_the_classifier_al
     assert 0 < final["keep_rate"] < 1
     record = method.record()
     assert 0 <= record["flips_auc"] <= 1
+    assert record["noise"] == max((s for s, share in shares.items() if share >= 0.95), default=0.1)
     assert 0 <= record["validation_neighbours_named_alike"] <= 1
     methods.save(method, "sna", tmp_path, {})
     loaded, _ = methods.load(tmp_path)

@@ -20,7 +20,9 @@ def test_shapes_and_counts_of_table_ii() -> None:
     ]
     halves = [m.shape[-1] for m in network.half_branch.maps(x[..., :56, :56])]
     assert halves == [28, 28, 14, 14, 7, 7, 3, 3]
-    assert [tuple(m.shape[1:]) for m in network.perceived(x)] == [(256, 14, 14), (512, 7, 7), (128, 7, 7)]
+    whole, half = [(256, 14, 14), (512, 7, 7), (128, 7, 7)], [(256, 7, 7), (512, 3, 3), (128, 3, 3)]
+    assert [tuple(m.shape[1:]) for m in network.perceived(x)] == whole
+    assert [tuple(m.shape[1:]) for m in network.perceived(x, halved=True)] == whole + half
 
 
 def test_pooling_after_the_second_convolution_changes_the_sides_between_only() -> None:

@@ -19,6 +19,36 @@ def test_lambda_ae_falls_to_a_tenth_every_twenty_epochs(epoch: int, weight: floa
     assert near.autoencoder_weight.item() == pytest.approx(weight)
 
 
+@pytest.mark.parametrize(
+    ("shares", "noise"),
+    [((0.99, 0.96, 0.95, 0.9), 0.3), ((0.94, 0.93, 0.92, 0.9), 0.1), ((0.99, 0.94, 0.96, 0.97), 0.5)],
+)
+def test_the_noise_is_the_largest_at_which_95_of_100_keep_their_class(shares, noise: float) -> None:
+    near = made()
+    found = {f"validation_named_alike_at_{s}": v for s, v in zip((0.1, 0.2, 0.3, 0.5), shares, strict=True)}
+    near.settle(found | {"validation_psnr": 30.0})
+    assert near.noise.item() == pytest.approx(noise)
+    near.settle({"validation_psnr": 31.0})  # an epoch in which nothing was measured
+    assert near.noise.item() == pytest.approx(noise)
+
+
+class Further:
+    """Stands for a baseline: tells how far a neighbour is, not whether it is named alike."""
+
+    def agrees(self, x: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        return (others - x).flatten(1).abs().mean(dim=1)
+
+
+def test_the_baseline_is_asked_about_the_neighbours_of_each_noise() -> None:
+    near, x = made().eval(), torch.randn((6, 1, 32, 32), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        told = near.kept_classes(x, torch.arange(6), Further())
+        for noise in (0.1, 0.2, 0.3, 0.5):
+            wanted = Further().agrees(x, near(x, torch.arange(6), noise))
+            assert torch.equal(told[f"named_alike_at_{noise}"], wanted)
+    assert len({tuple(rows.tolist()) for rows in told.values()}) == 4
+
+
 def test_the_terms_of_l_g_are_weighted_as_the_settings_say() -> None:
     x = torch.randn((4, 1, 32, 32), generator=torch.Generator().manual_seed(1))
     near = made()
@@ -37,6 +67,17 @@ def test_the_terms_of_l_g_are_weighted_as_the_settings_say() -> None:
         assert double[name] == pytest.approx(2 * usual[name])
     # maps that are 1, 2 and 3 times the picture: their squared errors are 1, 4 and 9 times the picture's
     assert usual["perceptual"] == pytest.approx((100 + 0.1 * 4 + 0.001 * 9) * usual["pixels"], rel=1e-5)
+
+
+def test_the_maps_of_a_second_branch_have_the_same_weights() -> None:
+    near, x = made().eval(), torch.randn((4, 1, 32, 32), generator=torch.Generator().manual_seed(1))
+    near.begin_refinement()
+
+    def perceptual(branches: int) -> float:
+        seen = near.deceiving(x, lambda p: [p, 2 * p, 3 * p] * branches, Refinement(), 4.0)
+        return seen["perceptual"].item()
+
+    assert perceptual(2) == pytest.approx(2 * perceptual(1))
 
 
 def test_only_the_decoder_is_refined_and_the_one_of_before_is_kept() -> None:

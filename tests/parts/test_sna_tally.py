@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from mien.parts.sna_tally import Held, Tally, peak_ratio, slope_energy
 
@@ -31,11 +32,25 @@ def test_an_honest_phase_tells_nothing_of_flips() -> None:
     assert tally.flips() == {}
 
 
-def test_the_critics_answers_are_means_over_steps() -> None:
+def pushing(*gradient: float) -> list[nn.Parameter]:
+    """Parameters with a gradient, and one without."""
+    moved = [nn.Parameter(torch.zeros(1)) for _ in range(len(gradient) + 1)]
+    for parameter, value in zip(moved, gradient, strict=False):
+        parameter.grad = torch.full((1,), value)
+    return moved
+
+
+def test_the_critics_answers_and_both_gradients_are_means_over_their_own_steps() -> None:
     tally = Tally(2)
     tally.judged(torch.tensor([1.0, 3.0]), torch.tensor([-1.0, -2.0]))
+    tally.pushed("critic", pushing(3.0, 4.0))
     tally.judged(torch.tensor([4.0, 4.0]), torch.tensor([0.0, 0.0]))
-    assert tally.figures(("a", "b")) == {"critic_real": 3.0, "critic_fake": -0.75}
+    tally.pushed("critic", pushing(1.0))
+    assert tally.figures(("a", "b")) == {}  # no step of the generator yet
+    for size in (2.0, 6.0, 7.0):
+        tally.pushed("generator", pushing(size))
+    answers = {"critic_real": 3.0, "critic_fake": -0.75, "critic_size": (7 / 4 + 8 / 4) / 2}
+    assert tally.figures(("a", "b")) == answers | {"critic_gradient": 3.0, "generator_gradient": 5.0}
 
 
 def test_psnr_and_sharpness_by_hand() -> None:

@@ -7,15 +7,17 @@ counts 0 in this step. It claims 62.7 % on AffectNet (61.3 % without), 98.58 % o
 Oulu-CASIA. Four phases: the baseline classifier, which is the perceptual net of the third; the auto-encoder;
 its refinement; the final classifier, anew, with the mask.
 
-Differs from the paper, where it is silent: the insides of the networks (parts/sna_*.py); the noise is 0.3 of
-each dimension's spread of z over the training part; a constant threshold is a percentile of Div over the
-training part after the first epoch, in which nothing is masked; Div is that of the fused head in evaluation
-mode (`divergence_mode: train` is the literal reading); the masked sum is divided by the size of the batch;
+Differs from the paper, where it is silent: the insides of the networks (parts/sna_*.py); the noise is a share
+of each dimension's spread of z, chosen as the refinement ends (parts/sna_neighbourhood.py); a constant
+threshold is a percentile of Div over the training part after the first epoch, in which nothing is masked;
+Div is that of the fused head in evaluation mode (`divergence_mode: train` is the literal reading); the masked
+sum is divided by the size of the batch;
 perceptual means are per element, on conv3b, conv4 and conv5 of the whole picture's branch.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,12 +30,13 @@ from torch.optim.lr_scheduler import StepLR
 
 from mien.config import Section
 from mien.methods.contract import Method, Phase, Schedule
-from mien.parts.augment import augment, uniform
+from mien.parts.augment import Augmentation, augment, uniform
 from mien.parts.gathering import gathered
 from mien.parts.noise import apart, normal_like
 from mien.parts.pictures import Light, grey, resize
 from mien.parts.sna_autoencoder import AutoEncoding, Refinement
 from mien.parts.sna_classifier import Classification, Scores, TwoScale, answering, rarity, reduced, summed
+from mien.parts.sna_mask import smallest, trusted
 from mien.parts.sna_neighbourhood import CRITIC, GENERATOR, Neighbourhood, holds, set_aside, sgd
 from mien.parts.sna_tally import Held, Tally
 from mien.parts.statistics import unmoved
@@ -66,7 +69,7 @@ class SNAConfig(Section):
     constant_percentile: float = Field(80.0, gt=0, le=100)
     reject_by: Literal["divergence", "chance", "loss"] = "divergence"  # the others: as many, but not those
     neighbours: Literal["latent", "pixels"] = "latent"
-    noise: float = Field(0.3, ge=0)  # of z, as a share of each dimension's spread
+    noise: float | None = Field(None, ge=0)  # of z, a share of each dimension's spread; null: chosen
     pixel_noise: float = Field(0.1, ge=0)  # its spread where neighbours are pixels in -1..1
     divergence_mode: Literal["eval", "train"] = "eval"
     norm: Literal["batch", "kept", "sum"] = "batch"  # what the masked sum of losses is divided by
@@ -86,18 +89,6 @@ def divergence(p: Tensor, q: Tensor) -> Tensor:
     return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=1)
 
 
-def trusted(div: Tensor, threshold: Tensor | float) -> Tensor:
-    """delta(T - Div): 1 where Div < T, strictly, else 0; div (N,) -> (N,)."""
-    return (threshold - div > 0).to(div.dtype)
-
-
-def smallest(values: Tensor, count: int) -> Tensor:
-    """1 for the `count` smallest of values (N,), else 0."""
-    keep = torch.zeros_like(values)
-    keep[values.argsort(stable=True)[:count]] = 1
-    return keep
-
-
 class SNA(Method):
     """The classifier, and while they are needed the auto-encoder, its critic and the baseline."""
 
@@ -107,7 +98,7 @@ class SNA(Method):
     config: SNAConfig
     bound: Tensor  # (): T
     class_weights: Tensor  # (C,)
-    first_epoch: Tensor  # (), bool
+    epoch: Tensor  # (), of the phase
 
     def __init__(self, config: SNAConfig, classes: Sequence[str]) -> None:
         super().__init__(config, classes)
@@ -116,7 +107,7 @@ class SNA(Method):
         self.aids: dict[str, nn.Module] = {}  # what a loaded model brings and `predict` does not need
         self.register_buffer("bound", torch.tensor(config.constant or math.inf))
         self.register_buffer("class_weights", torch.ones(len(self.classes)))
-        self.register_buffer("first_epoch", torch.tensor(True))
+        self.register_buffer("epoch", torch.tensor(0))
         self._held = Held()
         self._facts: dict[str, float] = {}
         self._phase = ""
@@ -167,13 +158,13 @@ class SNA(Method):
         """What an epoch rests on: weights of the losses, the spread of z, a threshold from a percentile."""
         c = self.config
         self.tally.new_epoch()
-        self.first_epoch.fill_(epoch == 0)
+        self.epoch.fill_(epoch)
         if phase.name == REFINEMENT:
             self.neighbourhood.weigh(c.refinement, epoch)
+        if c.neighbours == "latent" and (phase.name, epoch) in ((REFINEMENT, phase.epochs - 1), (FINAL, 0)):
+            self.neighbourhood.survey(self.pixels(batch) for batch in batches())
         if phase.name in (BASELINE, FINAL) and epoch == 0 and c.classification.balancing == "weighted":
             self.class_weights.copy_(rarity((batch.label for batch in batches()), len(self.classes)))
-        if phase.name == FINAL and epoch == 0 and c.neighbours == "latent":
-            self.neighbourhood.survey(self.pixels(batch) for batch in batches())
         if phase.name == FINAL and epoch == 1 and c.threshold == "constant" and c.constant is None:
             every = torch.cat([self._divergence(self.pixels(batch), batch.seed) for batch in batches()])
             self.bound.copy_(every.quantile(c.constant_percentile / 100))
@@ -182,7 +173,7 @@ class SNA(Method):
         """The critic at each step of the first epoch and every tenth later, the generator always."""
         if phase.name != REFINEMENT:
             return ("all",)
-        judged = bool(self.first_epoch) or step % self.config.refinement.critic_every == 0
+        judged = self.epoch == 0 or step % self.config.refinement.critic_every == 0
         return (CRITIC, GENERATOR) if judged else (GENERATOR,)
 
     def moved_by(self, phase: Phase, turn: str) -> Sequence[nn.Parameter]:
@@ -195,19 +186,22 @@ class SNA(Method):
 
     def optimizer(self, phase: Phase, turn: str) -> Optimizer:
         """SGD with momentum; RMSprop for the refinement."""
-        c = self.config
-        if phase.name == REFINEMENT:
-            return self.neighbourhood.optimizer(turn, c.refinement)
-        how = c.autoencoder if phase.name == AUTOENCODER else c.classification
-        return sgd(self.moved_by(phase, turn), how)
+        moved = list(self.moved_by(phase, turn))
+        if phase.name != REFINEMENT:
+            return sgd(moved, self._how(phase))
+        optimizer = self.neighbourhood.optimizer(turn, self.config.refinement)
+        optimizer.register_step_pre_hook(lambda *_: self.tally.pushed(turn, moved))
+        return optimizer
 
     def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
         """A tenth of the rate every few epochs; none for the refinement."""
-        c = self.config
         if phase.name == REFINEMENT:
             return None
-        how = c.autoencoder if phase.name == AUTOENCODER else c.classification
-        return StepLR(optimizer, how.decay_epochs, gamma=0.1)
+        return StepLR(optimizer, self._how(phase).decay_epochs, gamma=0.1)
+
+    def _how(self, phase: Phase) -> AutoEncoding | Classification:
+        c = self.config
+        return c.autoencoder if phase.name in (AUTOENCODER, REFINEMENT) else c.classification
 
     def train(self, mode: bool = True) -> "SNA":
         """As ever, but what this phase does not train stays in evaluation mode."""
@@ -223,11 +217,11 @@ class SNA(Method):
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """The classifier's masked loss, Loss_AE, or the terms of the critic's or the generator's turn."""
         c = self.config
+        x = self.pixels(batch, self._how(phase).augmentation if self.training else None)
         if phase.name == AUTOENCODER:
-            return {"autoencoding": self.neighbourhood.autoencoding(self.pixels(batch), c.autoencoder)}
+            return {"autoencoding": self.neighbourhood.autoencoding(x, c.autoencoder)}
         if phase.name == REFINEMENT:
-            return self._refining(self.pixels(batch), turn)
-        x = self.pixels(batch, augmented=self.training)
+            return self._refining(x, turn)
         scores = self.classifier(x)
         losses = summed(scores, batch.label, c.classification, self.class_weights)
         total = batch.total or len(batch)
@@ -268,7 +262,7 @@ class SNA(Method):
             spread = c.pixel_noise if noise is None else noise
             return x + spread * normal_like(x, apart(seed, PIXELS))
         near = self._modules.get("neighbourhood") or self.aids["neighbourhood"]
-        return cast("Tensor", near(x, seed, c.noise if noise is None else noise))
+        return cast("Tensor", near(x, seed, noise))
 
     def _refining(self, x: Tensor, turn: str) -> dict[str, Tensor]:
         """L_D = mean D(fake) - mean D(real), or L_G = lambda_AE Loss_AE + lambda_adv L_adv + Loss_Rec."""
@@ -278,8 +272,8 @@ class SNA(Method):
             if self.training:
                 self.tally.judged(*gathered(torch.stack([real, fake], dim=1).detach())[0].unbind(1))
             return {"critic": fake.mean() - real.mean()}
-        own = (self.classifier.perceived, c.refinement, c.autoencoder.picture_weight)
-        return self.neighbourhood.deceiving(x, *own)
+        seen = partial(self.classifier.perceived, halved=c.refinement.perceived == "both")
+        return self.neighbourhood.deceiving(x, seen, c.refinement, c.autoencoder.picture_weight)
 
     def validate(self, batch: Batch, phase: Phase) -> tuple[dict[str, Tensor], Tensor | None]:
         """The unmasked loss and the fused scores, or how far the reconstruction is from the face."""
@@ -291,19 +285,22 @@ class SNA(Method):
             losses = summed(scores, batch.label, self.config.classification, self.class_weights)
             return {"classification": losses.mean()}, scores.fused
         self._held.hold(**self.neighbourhood.likeness(x))
+        if phase.name == REFINEMENT and self.config.noise is None and self.epoch == phase.epochs - 1:
+            self._held.hold(**self.neighbourhood.kept_classes(x, batch.seed, self.classifier))
         return {"reconstruction": mse_loss(self.neighbourhood.rebuilt(x), x)}, None
 
     def _hold_neighbours(self, x: Tensor, said: Tensor, seed: Tensor) -> None:
         neighbours, still = self.neighbours(x, seed), self.neighbours(x, seed, noise=0.0)
         self._held.hold(divergence=divergence(said, self.classifier(neighbours).fused))
         self._held.hold(divergence_without_noise=divergence(said, self.classifier(still).fused))
-        if self.first_epoch and "baseline" in self._modules:  # neither moves any more
-            named = [self.baseline(pictures).fused.argmax(dim=1) for pictures in (x, neighbours)]
-            self._held.hold(neighbours_named_alike=(named[0] == named[1]).float())
+        if self.epoch == 0 and "baseline" in self._modules:  # neither moves any more
+            self._held.hold(neighbours_named_alike=self.baseline.agrees(x, neighbours))
 
     def figures(self, phase: Phase) -> Mapping[str, float]:
         """Keep rates, Div with and without noise, the critic's answers, PSNR, sharpness."""
         held = self._held.told(self.bound.device)
+        if phase.name == REFINEMENT:
+            self.neighbourhood.settle(held)
         self._facts |= held
         return {**self.tally.figures(self.classes), **held}
 
@@ -315,6 +312,8 @@ class SNA(Method):
     def record(self) -> dict[str, Any]:
         """Which phases were trained, and what they have shown."""
         told = {"trained": [phase.name for phase in self.phases()], **self._facts}
+        if "neighbourhood" in self._modules:
+            told["noise"] = round(float(self.neighbourhood.noise), 6)  # s in force, a float32
         return told | {"phases_from": self.config.weights or "none"}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *how: bool, **named: bool) -> Any:
@@ -331,8 +330,8 @@ class SNA(Method):
         return TwoScale(c.input_px, len(self.classes), c.width, c.pool_after, c.classification.dropout)
 
     def _neighbourhood(self) -> Neighbourhood:
-        c = self.config
-        return Neighbourhood(c.input_px, c.autoencoder_width, c.autoencoder.dropout, c.autoencoder.code)
+        c, own = self.config, self.config.autoencoder
+        return Neighbourhood(c.input_px, c.autoencoder_width, own.dropout, own.code, c.noise)
 
     def _take_over(self, file: str) -> None:
         """Fill the networks of the phases that are not trained here."""
@@ -342,10 +341,8 @@ class SNA(Method):
         if until != BASELINE:
             self.neighbourhood = self._neighbourhood().take_over(file, key, refined=until == REFINEMENT)
 
-    def pixels(self, batch: Batch, augmented: bool = False) -> Tensor:
+    def pixels(self, batch: Batch, how: Augmentation | None = None) -> Tensor:
         """Grey faces (N, 1, H, H) in -1..1."""
         c = self.config
         pixels = resize(batch.faces, c.input_px, c.window)
-        if augmented:
-            pixels = augment(pixels, batch.seed, c.classification.augmentation)
-        return grey(pixels, c.light)
+        return grey(augment(pixels, batch.seed, how) if how else pixels, c.light)

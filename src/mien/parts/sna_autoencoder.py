@@ -10,6 +10,7 @@ side, so its stride is 1. The critic is not described. Faces are grey, in -1..1.
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, mse_loss, relu
 
 from mien.config import Section
+from mien.parts.augment import Augmentation
 
 STRIDES = 4  # stages that halve the side
 CLIP = 0.01  # of the critic's weights, as in WGAN
@@ -35,6 +37,7 @@ class AutoEncoding(Section):
     picture_weight: float = Field(4.0, ge=0)  # alpha_0; the other scales weigh 1
     targets_learn: bool = False  # the clean features get gradients too
     code: int = Field(64, ge=2)  # numbers of z
+    augmentation: Augmentation = Augmentation(flip=0.0, rotation_degrees=0.0)  # of both its phases
 
 
 class Refinement(Section):
@@ -51,6 +54,7 @@ class Refinement(Section):
     pixel_weight: float = Field(1.0, ge=0)
     encoder_learns: bool = False  # the encoder is refined too, its statistics standing still
     perceptual_weights: list[float] = Field([100.0, 0.1, 0.001], min_length=3, max_length=3)
+    perceived: Literal["whole", "both"] = "whole"  # branches of the baseline that are compared
 
 
 def scaled(channels: int, width: float) -> int:

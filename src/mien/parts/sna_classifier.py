@@ -106,10 +106,18 @@ class TwoScale(nn.Module):
         both = torch.cat([whole, half], dim=1)
         return Scores(*(head(f) for head, f in zip(self.heads, (whole, half, both), strict=True)))
 
-    def perceived(self, x: Tensor) -> list[Tensor]:
-        """The maps of conv3b, conv4 and conv5 of the whole picture's branch, for the perceptual loss."""
-        maps = self.whole_branch.maps(x)
-        return [maps[5], maps[6], maps[7]]
+    def agrees(self, x: Tensor, others: Tensor) -> Tensor:
+        """1 where it names a picture and another one alike, else 0: (N, 1, H, H) twice -> (N,)."""
+        own, theirs = (self(pictures).fused.argmax(dim=1) for pictures in (x, others))
+        return torch.eq(own, theirs).float()
+
+    def perceived(self, x: Tensor, halved: bool = False) -> list[Tensor]:
+        """The maps of conv3b, conv4 and conv5 of the whole picture's branch, for the perceptual loss.
+
+        halved: then also those of the half picture's branch, on which the answer hangs as much.
+        """
+        maps = self.whole_branch.maps(x)[5:]
+        return maps + self.half_branch.maps(avg_pool2d(x, 2))[5:] if halved else maps
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """SNA's semantic neighbourhoods: how the auto-encoder is trained, refined, and asked for neighbours.
 
 Paper: Fu et al., *Semantic Neighborhood-Aware Deep Facial Expression Recognition*, TIP 2020, section III-B.
-The spread of the noise is not given: here it is a share of each dimension's spread of z over training faces.
+The noise is not given: here it is a share of each dimension's spread of z over training faces, if the
+settings name none the largest of NOISES at which the frozen baseline keeps its answer for ALIKE of the faces
+held out.
 Only the decoder is refined, unless `encoder_learns`, and the encoder stands in evaluation mode meanwhile.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -24,13 +26,14 @@ from mien.parts.sna_autoencoder import (
     Refinement,
     autoencoding,
 )
-from mien.parts.sna_classifier import Classification
-from mien.parts.sna_tally import peak_ratio, slope_energy
+from mien.parts.sna_classifier import Classification, TwoScale
+from mien.parts.sna_tally import NOISES, alike_at, peak_ratio, slope_energy
 from mien.parts.statistics import unmoved
 from mien.parts.weights import load_weights
 
 CRITIC, GENERATOR = "critic", "generator"
 LATENT = 1  # use of a face's seed
+ALIKE = 0.95
 
 Perceived = Callable[[Tensor], Sequence[Tensor]]
 """Maps of a frozen classifier, by which pictures are compared."""
@@ -41,8 +44,11 @@ class Neighbourhood(nn.Module):
 
     spread: Tensor  # (code,): of z over the training part
     autoencoder_weight: Tensor  # (): lambda_AE of this epoch
+    noise: Tensor  # (): s, its share of the spread
 
-    def __init__(self, side: int, width: float, dropout: float, code: int = 64) -> None:
+    def __init__(
+        self, side: int, width: float, dropout: float, code: int = 64, noise: float | None = None
+    ) -> None:
         super().__init__()
         self.encoder, self.decoder = Encoder(side, width, dropout, code), Decoder(side, width, code)
         self.unrefined: nn.ModuleList | None = None  # E and G
@@ -50,6 +56,8 @@ class Neighbourhood(nn.Module):
         self._critic = (side, width)
         self.register_buffer("spread", torch.ones(code))
         self.register_buffer("autoencoder_weight", torch.ones(()))
+        self._noise = noise  # of the settings
+        self.register_buffer("noise", torch.tensor(NOISES[0] if noise is None else noise))
 
     def keep_unrefined(self) -> None:
         """Set copies of E and G aside as they are."""
@@ -60,6 +68,8 @@ class Neighbourhood(nn.Module):
         if refined or holds(file, "neighbourhood.unrefined"):
             self.keep_unrefined()
         load_weights(self, file, key, within="neighbourhood")
+        if self._noise is not None:
+            self.noise.fill_(self._noise)
         if not refined and self.unrefined is not None:
             for network, before in zip((self.encoder, self.decoder), self.unrefined, strict=True):
                 network.load_state_dict(before.state_dict())
@@ -97,9 +107,27 @@ class Neighbourhood(nn.Module):
         """Measure the spread of z over pictures (N, 1, H, H) at a time."""
         self.spread.copy_(torch.cat([self.encoder(x)[0] for x in pictures]).std(dim=0))
 
-    def forward(self, x: Tensor, seed: Tensor, noise: float) -> Tensor:
-        """I_tr = G(E(I) + n), n drawn by each face's own seed: (N, 1, H, H), (N,) -> (N, 1, H, H)."""
-        step = noise * self.spread * normal(apart(seed, LATENT), len(self.spread))
+    def kept_classes(self, x: Tensor, seed: Tensor, baseline: TwoScale) -> dict[str, Tensor]:
+        """By noise, 1 for faces whose neighbour the baseline names like the face, else 0, (N,) each."""
+        return {f"named_alike_at_{s:g}": baseline.agrees(x, self(x, seed, s)) for s in NOISES}
+
+    def settle(self, found: Mapping[str, float]) -> None:
+        """Choose the noise by shares of held-out faces that the baseline names as before (`alike_at`)."""
+        shares = {noise: found[name] for noise in NOISES if (name := alike_at(noise)) in found}
+        if shares:
+            fit = [noise for noise, share in shares.items() if share >= ALIKE]
+            self.noise.fill_(max(fit, default=min(shares)))
+
+    def forward(self, x: Tensor, seed: Tensor, noise: float | None = None) -> Tensor:
+        """I_tr = G(E(I) + n), n drawn by each face's own seed: (N, 1, H, H), (N,) -> (N, 1, H, H).
+
+        noise: s, if not the one in force.
+        """
+        step = (
+            (self.noise if noise is None else noise)
+            * self.spread
+            * normal(apart(seed, LATENT), len(self.spread))
+        )
         picture: Tensor = self.decoder(self.encoder(x)[0] + step)[0]
         return picture.float()
 
@@ -135,7 +163,8 @@ class Neighbourhood(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and how.encoder_learns):
             code, maps = self.encoder(x)
         rebuilt, answers = self.decoder(code)
-        seen = zip(how.perceptual_weights, wanted, perceived(rebuilt), strict=True)
+        weights = how.perceptual_weights * (len(wanted) // len(how.perceptual_weights))
+        seen = zip(weights, wanted, perceived(rebuilt), strict=True)
         alike = [weight * mse_loss(own.float(), aim.float()) for weight, aim, own in seen]
         return {
             "autoencoding": self.autoencoder_weight

@@ -1,9 +1,10 @@
 """What SNA counts while it trains: who is kept, how often a critic is deceived, whether flipped labels go."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from mien.parts.gathering import gathered
 
@@ -15,9 +16,20 @@ SUMS = (
     "flipped_kept",
     "wins",  # pairs of a flipped and an honest face of one batch in which Div of the flipped one is larger
     "pairs",
+    "critic_steps",
     "critic_real",
     "critic_fake",
+    "critic_size",  # |D|, over both kinds of pictures
+    "critic_gradient",  # its norm
+    "generator_steps",
+    "generator_gradient",
 )
+REFINING = {
+    "critic_steps": ("critic_real", "critic_fake", "critic_size", "critic_gradient"),
+    "generator_steps": ("generator_gradient",),
+}  # what is a mean over which steps
+
+NOISES = (0.1, 0.2, 0.3, 0.5)  # of which one is chosen, as shares of the spread of z
 
 
 class Tally(nn.Module):
@@ -52,13 +64,20 @@ class Tally(nn.Module):
 
     def judged(self, real: Tensor, fake: Tensor) -> None:
         """What the critic said of a global batch of pictures and their reconstructions, (N,) each."""
-        self._add({"steps": 1.0, "critic_real": float(real.mean()), "critic_fake": float(fake.mean())})
+        size = float(torch.cat([real, fake]).abs().mean())
+        told = {"critic_real": float(real.mean()), "critic_fake": float(fake.mean()), "critic_size": size}
+        self._add({"critic_steps": 1.0, **told})
+
+    def pushed(self, turn: str, moved: Iterable[nn.Parameter]) -> None:
+        """A turn of the refinement whose gradients lie ready; those of ranks are the same."""
+        norm = float(get_total_norm([p.grad for p in moved if p.grad is not None]))
+        self._add({f"{turn}_gradient": norm} | ({"generator_steps": 1.0} if turn == "generator" else {}))
 
     def figures(self, classes: Sequence[str]) -> dict[str, float]:
         """The epoch's, by name; only what was counted."""
         told = self._of(self.epoch)
-        if told["critic_real"] or told["critic_fake"]:
-            return {name: told[name] / told["steps"] for name in ("critic_real", "critic_fake")}
+        if told["generator_steps"]:
+            return {n: told[n] / told[of] for of, names in REFINING.items() if told[of] for n in names}
         if not self.of_class.sum():
             return {}
         seen, kept = self.of_class.tolist()
@@ -94,7 +113,13 @@ HELD = (
     "divergence",
     "divergence_without_noise",
     "neighbours_named_alike",  # share of faces whose neighbour the baseline names like the face
+    *(f"named_alike_at_{noise:g}" for noise in NOISES),
 )
+
+
+def alike_at(noise: float) -> str:
+    """The figure that tells how many held-out faces keep their class at a noise."""
+    return f"validation_named_alike_at_{noise:g}"
 
 
 class Held:

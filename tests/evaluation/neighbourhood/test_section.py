@@ -4,7 +4,6 @@ import io
 import json
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +17,8 @@ from mien.evaluation.neighbourhood.section import make_neighbourhood_section
 from mien.evaluation.neighbourhood.sequences import Failure
 from mien.evaluation.neighbourhood.tables import closing_ratio, paired_t
 from mien.evaluation.neighbourhood.text import neighbourhood_markdown
-from mien.evaluation.outcomes import CURVES, read_outcomes
+from mien.evaluation.outcomes import read_outcomes
+from mien.evaluation.predictions import CURVES
 from mien.evaluation.report import build_report
 from mien.evaluation.stage import evaluate_experiment
 from mien.manifest.tables import write_table
@@ -63,7 +63,7 @@ def trained_by_nobody(name, index, runs: Path, params) -> None:
     if name == "masked":
         write_table(pa.Table.from_pylist(rows, CURVES), folder / "curves.parquet", CURVES)
         for cell in about["cells"]:
-            cell["record"] = {"flips_auc": 0.625, "flips_keep_rate": 0.5}
+            cell["record"] = {"flips_auc": 0.625, "flips_keep_rate": 0.5, "noise": 0.2}
         torch.manual_seed(0)
         method = methods.build("sna", config, index.classes)
         tiny.enter(method, method.phases()[-1])
@@ -121,7 +121,7 @@ def test_the_mask_stands_beside_its_own_baseline(made, section) -> None:
 def test_flips_and_neighbours_are_told(section) -> None:
     assert [line[3:] for line in section.flips.rows] == [["62.5", "65.0", "50.0", "70.0"]] * 4
     (line,) = section.neighbours.rows
-    assert line[0] == "masked"
+    assert line[:2] == ["masked", "0.2"]
     assert line[-1] == "93.0"
     assert "21.5" in line
     assert "12.00" in line
@@ -149,14 +149,12 @@ def test_the_sheet_has_a_row_an_expression_and_a_moving_last_column(section) -> 
 class Brightening:
     """Stands for a trained model: the more noise, the brighter."""
 
-    config = SimpleNamespace(noise=0.5)
-
     def neighbours(self, x, seed, noise):
         return x + noise
 
 
 def test_the_strip_goes_through_the_neighbour_to_twice_the_noise_and_back() -> None:
-    strip = Image.open(io.BytesIO(moving(Brightening(), torch.full((1, 1, 8, 8), -0.5), torch.zeros(1))))
+    strip = Image.open(io.BytesIO(moving(Brightening(), torch.full((1, 1, 8, 8), -0.5), torch.zeros(1), 0.5)))
     brightness = []
     for number in range(strip.n_frames):
         strip.seek(number)

@@ -60,6 +60,7 @@ def neighbour_sheet(method: SNA, index: Index, rows: Sequence[int], about: str) 
     """What a trained model's auto-encoder makes of some faces that it has not learnt from."""
     near = method.aids["neighbourhood"]
     assert isinstance(near, Neighbourhood)
+    noise = float(near.noise)
     body = []
     for row in rows:  # one at a time: a reader hands rows over in ascending order
         reader = IndexedReader(index, [row], index.classes, ("faces", "label"), threads=1)
@@ -68,7 +69,11 @@ def neighbour_sheet(method: SNA, index: Index, rows: Sequence[int], about: str) 
         drawn = [method.neighbours(x, batch.seed + number) for number in range(DRAWN)]
         shown = [x, near.rebuilt(x, refined=False), near.rebuilt(x), *drawn]
         cells = [encoded(Image.fromarray(_grey(picture)), "JPEG") for picture in shown]
-        body.append((str(index.expression[row]), [*cells, moving(method, x, batch.seed)]))
+        body.append((str(index.expression[row]), [*cells, moving(method, x, batch.seed, noise)]))
+    about += (
+        f" Neighbours are drawn with noise of {noise:.2g} of each dimension's spread. The last column moves "
+        "from the reconstruction through a neighbour to twice the noise and back."
+    )
     return NeighbourSheet(about, body)
 
 
@@ -100,9 +105,8 @@ def _faces(reader: IndexedReader) -> tuple[list[str], list[NDArray[np.uint8]]]:
     return keys, faces
 
 
-def moving(method: SNA, x: Tensor, seed: Tensor) -> bytes:
+def moving(method: SNA, x: Tensor, seed: Tensor, noise: float) -> bytes:
     """From a face's reconstruction through a neighbour to twice the noise, and back: an animated WebP."""
-    noise = method.config.noise
     way = [noise * 2 * step / STEPS for step in range(STEPS + 1)]
     frames = [
         Image.fromarray(_grey(method.neighbours(x, seed, size))).resize((SIDE_PX, SIDE_PX))

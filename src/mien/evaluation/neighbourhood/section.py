@@ -125,10 +125,6 @@ def _sheet(
             cell = folders[0].parent.name
             fold = int(outcome.run["cells"][0]["fold"])
             test = split_fold(indexes[corpus], fold, entry.validation_share, params.shard.seed).test
-            about = (
-                f"{outcome.name}, {cell}: test faces as the networks see them, and neighbours drawn "
-                f"with noise of {method.config.noise:g} of each dimension's spread. The last column moves "
-                "from the reconstruction through a neighbour to twice the noise and back."
-            )
+            about = f"{outcome.name}, {cell}: test faces as the networks see them."
             return neighbour_sheet(method, indexes[corpus], one_of_each(indexes[corpus], test), about)
     return None

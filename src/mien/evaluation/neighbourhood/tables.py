@@ -16,6 +16,8 @@ from mien.evaluation.neighbourhood.sequences import Failures
 from mien.evaluation.outcomes import Outcome
 from mien.evaluation.results import FIGURES
 from mien.evaluation.rows import NONE, interval, percent
+from mien.parts.sna_neighbourhood import ALIKE
+from mien.parts.sna_tally import NOISES
 
 BASELINE = "baseline"
 RULES = {"divergence": "Div", "chance": "chance, as many", "loss": "highest loss, as many"}
@@ -199,7 +201,8 @@ def neighbours(outcomes: Sequence[Outcome]) -> Grid | None:
     }
     body = []
     for outcome in outcomes:
-        row = [outcome.name, f"{setting(outcome, 'noise'):g}"]
+        drawn = sorted({record["noise"] for _, record in _cells(outcome) if "noise" in record})
+        row = [outcome.name, ", ".join(f"{noise:g}" for noise in drawn) or NONE]
         for name, (phase, _, scale) in names.items():
             first = name == "neighbours_named_alike"  # told in the first epoch only
             values = [_last(outcome, cell, f"validation_{name}", phase) for cell, _ in _cells(outcome)]
@@ -209,8 +212,11 @@ def neighbours(outcomes: Sequence[Outcome]) -> Grid | None:
             body.append(row)
     header = ("experiment", "noise", *(words for _, words, _ in names.values()))
     caption = (
-        "On validation faces, of people that no phase has learnt from. Named like the face: by the frozen "
-        "baseline, wanted 90 %. Slope energy: mean squared difference of neighbouring pixels, for sharpness."
+        "On validation faces, of people that no phase has learnt from. Noise: as a share of each dimension's "
+        f"spread; unless the settings name one, of {', '.join(f'{noise:g}' for noise in NOISES)} the largest "
+        f"at which the frozen baseline names {ALIKE * 100:g} % of them like the face, else the smallest. "
+        "Named like the face: wanted 90 %. Slope energy: mean squared difference of neighbouring pixels, for "
+        "sharpness."
     )
     return Grid(header, body, caption) if body else None
 

@@ -2,12 +2,16 @@
 
 import json
 import multiprocessing
+import os
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from infra.local.processes import Processes
+from infra.local.servers import start_postgres
 from mlflow import MlflowClient
 
 from mien.config import MienError
@@ -50,7 +54,7 @@ def versions(client: MlflowClient, model: str, number: int = 8) -> None:
 
 
 def challenged(root: Path, model: str, new: int) -> str:
-    """One `mien promote` of another process."""
+    """One `mien promote` of another process, whose environment names the registry."""
     return promote(connect(root), root, model, new, MANIFEST, examine, {}).decision
 
 
@@ -123,12 +127,13 @@ def test_other_frozen_faces_are_refused_unless_meant(client: MlflowClient, root:
         go(client, root, "mien-c", 6)
 
 
-def test_ten_at_once_leave_one_champion_and_ten_records(client: MlflowClient, root: Path) -> None:
+def at_once(client: MlflowClient, root: Path, environment: dict[str, str]) -> None:
+    """Ten challenges in ten processes leave one champion, ten records in a row and an empty queue."""
     versions(client, "mien-d", 10)
     context = multiprocessing.get_context("forkserver")
     stores = [f"mlflow.store.{kind}.sqlalchemy_store" for kind in ("model_registry", "tracking")]
     context.set_forkserver_preload(["mien.tracking.promotion", *stores])  # ten imports of it take longer
-    with ProcessPoolExecutor(10, mp_context=context) as pool:
+    with ProcessPoolExecutor(10, context, set_environment, (environment,)) as pool:
         told = list(pool.map(challenged, [root] * 10, ["mien-d"] * 10, [8, 7, 6, 3, 8, 7, 6, 3, 8, 2]))
     records = history(client, "mien-d")
     assert len(records) == len(told) == 10
@@ -141,6 +146,30 @@ def test_ten_at_once_leave_one_champion_and_ten_records(client: MlflowClient, ro
     assert champion(client, "mien-d") == now
     assert now in (8, 7, 6)
     assert client.search_model_versions(f"name = '{TURNS}'") == []
+
+
+def set_environment(values: dict[str, str]) -> None:
+    os.environ.update(values)
+
+
+def test_ten_at_once_leave_one_champion_and_ten_records(client: MlflowClient, root: Path) -> None:
+    at_once(client, root, {})
+
+
+@pytest.mark.long
+def test_ten_at_once_on_postgresql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = Processes(tmp_path)
+    try:
+        uri = start_postgres(processes)
+    except MienError as error:
+        pytest.skip(str(error))
+    try:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        at_once(connect(tmp_path), tmp_path, {"MLFLOW_TRACKING_URI": uri})
+    finally:
+        processes.end()
+        for folder in processes.scratch():
+            shutil.rmtree(folder)
 
 
 def test_a_crash_between_record_and_alias_counts_as_never_happened(client: MlflowClient, root: Path) -> None:

@@ -1,42 +1,27 @@
-"""Copies of one photograph under two names: found by perceptual hash, confirmed by correlation."""
+"""Copies of one photograph under two names: found by their low frequencies, confirmed by registration."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.config import MienError
+from mien.shards.candidates import LOW, MIRROR, Hashes, Pairs, appearances, candidates
 from mien.shards.folds import Split
 from mien.shards.index import Index
 from mien.shards.tars import Tars, damaged, decode_into
 
 THUMB_PX = 32
-_LOW = 8  # lowest frequencies per axis: 64 bits
-_BLOCK = 128  # rows compared with all others at once
 _PAIRS = 1024  # candidates confirmed at once
+_DECODED = 4096  # pictures at once
 _SMOOTH_PX = 0.8  # of the thumbnail: gradients then hold for shifts of about a pixel
 _FLAT = 1.0  # sum of squared grey levels about the mean below which a thumbnail has no content
 
-_k, _x = np.arange(_LOW)[:, None], np.arange(THUMB_PX)[None, :]
+_k, _x = np.arange(LOW)[:, None], np.arange(THUMB_PX)[None, :]
 _COSINES = np.cos(np.pi * _k * (2 * _x + 1) / (2 * THUMB_PX))  # (8, 32), DCT-II
-_MIRROR = np.where(np.arange(_LOW) % 2, -1.0, 1.0)  # mirroring turns the odd horizontal frequencies round
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Near-duplicates: rows `first` < `second`, and whether one is the mirror image of the other."""
-
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    mirrored: NDArray[np.bool_]
-
-    def where(self, which: slice | NDArray[np.bool_]) -> "Pairs":
-        """Some of the pairs."""
-        return Pairs(self.first[which], self.second[which], self.mirrored[which])
-
-
+_ORTHONORMAL = _COSINES * np.where(_k == 0, np.sqrt(1 / THUMB_PX), np.sqrt(2 / THUMB_PX))
 _NONE = Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_))
 
 
@@ -53,7 +38,7 @@ def hashes(thumb: NDArray[np.uint8]) -> tuple[int, int]:
     has no mirrored form and needs a Pillow image for each picture.
     """
     low = _COSINES @ thumb.astype(np.float64) @ _COSINES.T
-    return _bits(low), _bits(low * _MIRROR)
+    return _bits(low), _bits(low * MIRROR)
 
 
 def _bits(low: NDArray[np.float64]) -> int:
@@ -63,20 +48,31 @@ def _bits(low: NDArray[np.float64]) -> int:
 def near_duplicates(index: Index, differ: NDArray[np.int64]) -> Pairs:
     """Pairs of rows that show the same photograph, among rows with different numbers in `differ` (N,).
 
-    Rows numbered -1 are left out. Finds re-encoded and mirrored copies; thresholds are the index's own.
+    Rows numbered -1 are left out. Finds re-encoded and mirrored copies; thresholds are the index's own. Time
+    grows a little faster than the number of rows (candidates.py), and with the pairs that look alike.
     """
-    thumbs = np.zeros((len(index), THUMB_PX, THUMB_PX), dtype=np.uint8)
-    made = np.zeros(len(index), dtype=np.bool_)
-    found = [_NONE]
-    hashed = (index.column("phash"), index.column("phash_mirrored"))
-    for pairs in _candidates(*hashed, index.about.phash_distance, differ):
-        rows = np.unique(np.concatenate([pairs.first, pairs.second]))
-        rows = rows[~made[rows]]
-        thumbs[rows], made[rows] = _thumbnails(index, rows), True
-        for at in range(0, len(pairs.first), _PAIRS):
-            some = pairs.where(slice(at, at + _PAIRS))
-            found.append(some.where(_confirmed(thumbs, some, index.about.near_duplicate_correlation)))
-    return _joined(found)
+    use = np.flatnonzero(differ >= 0)
+    if len(np.unique(differ[use])) < 2:
+        return _NONE
+    tars = Tars(index)
+    batches = (use[at : at + _DECODED] for at in range(0, len(use), _DECODED))
+    looks = np.concatenate([_appearances(_thumbnails(index, tars, rows)) for rows in batches])
+    hashed = Hashes(index.column("phash")[use], index.column("phash_mirrored")[use])
+    pairs = candidates(looks, hashed, index.about.phash_distance, differ[use])
+    rows, slots = np.unique(np.stack([pairs.first, pairs.second]), return_inverse=True)
+    thumbs = _thumbnails(index, tars, use[rows])
+    close = [np.empty(0, dtype=np.bool_)]
+    for at in range(0, len(pairs.first), _PAIRS):
+        some = slice(at, at + _PAIRS)
+        inside = Pairs(slots[0, some], slots[1, some], pairs.mirrored[some])
+        close.append(_confirmed(thumbs, inside, index.about.near_duplicate_correlation))
+    found = pairs.where(np.concatenate(close))
+    return Pairs(use[found.first], use[found.second], found.mirrored)
+
+
+def _appearances(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    low: NDArray[np.float64] = _ORTHONORMAL @ thumbs @ _ORTHONORMAL.T
+    return appearances(low)
 
 
 def _confirmed(thumbs: NDArray[np.uint8], pairs: Pairs, least: float) -> NDArray[np.bool_]:
@@ -88,38 +84,6 @@ def _confirmed(thumbs: NDArray[np.uint8], pairs: Pairs, least: float) -> NDArray
     if close.any():
         close[close] = likeness(thumbs[first[close]], turned[close]) >= least
     return close
-
-
-def candidates(
-    plain: NDArray[np.uint64], mirrored: NDArray[np.uint64], distance: int, differ: NDArray[np.int64]
-) -> Pairs:
-    """Pairs whose hashes are at most `distance` bits apart, each pair once (unmirrored if both ways)."""
-    return _joined([_NONE, *_candidates(plain, mirrored, distance, differ)])
-
-
-def _candidates(
-    plain: NDArray[np.uint64], mirrored: NDArray[np.uint64], distance: int, differ: NDArray[np.int64]
-) -> Iterator[Pairs]:
-    """Candidates of some rows at a time: of faces, one pair in fifty is one, too many for memory."""
-    order = np.arange(len(plain))
-    for first in range(0, len(plain), _BLOCK):
-        block = slice(first, first + _BLOCK)
-        allowed = differ[block, None] != differ[None, :]
-        allowed &= (differ[block, None] >= 0) & (differ[None, :] >= 0) & (order[block, None] < order[None, :])
-        same = (np.bitwise_count(plain[block, None] ^ plain[None, :]) <= distance) & allowed
-        # the hash of a mirror image is exact only up to its median: look from both sides
-        other = np.bitwise_count(plain[block, None] ^ mirrored[None, :]) <= distance
-        other |= np.bitwise_count(mirrored[block, None] ^ plain[None, :]) <= distance
-        for hit, is_mirrored in ((same, False), (other & allowed, True)):
-            i, j = np.nonzero(hit)
-            if len(i):
-                yield Pairs(i + first, j, np.full(len(i), is_mirrored))
-
-
-def _joined(pairs: Sequence[Pairs]) -> Pairs:
-    return Pairs(
-        *(np.concatenate([getattr(some, name) for some in pairs]) for name in ("first", "second", "mirrored"))
-    )
 
 
 def likeness(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -169,17 +133,22 @@ def _inner(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(flat - flat.mean(axis=1, keepdims=True))
 
 
-def _thumbnails(index: Index, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    tars = Tars(index)
+def _thumbnails(index: Index, tars: Tars, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     widths, heights = index.column("width"), index.column("height")
-    thumbs = np.empty((len(rows), THUMB_PX, THUMB_PX), dtype=np.uint8)
-    for slot, row in enumerate(rows.tolist()):
+
+    def small(row: int) -> NDArray[np.uint8]:
         picture = np.empty((heights[row], widths[row], 3), dtype=np.uint8)
         try:
             decode_into(tars.read(row), picture)
         except ValueError as error:
             raise damaged(index.keys[row], tars.shard(row), error) from error
-        thumbs[slot] = thumbnail(picture)
+        return thumbnail(picture)
+
+    thumbs = np.empty((len(rows), THUMB_PX, THUMB_PX), dtype=np.uint8)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for at in range(0, len(rows), _DECODED):
+            some = slice(at, at + _DECODED)
+            thumbs[some] = list(pool.map(small, rows[some].tolist()))
     return thumbs
 
 
@@ -198,7 +167,7 @@ def refuse_leaks(index: Index, split: Split | None = None) -> None:
         ("picture_sha256", "the same file"),
         ("crop_sha256", "the same crop"),
     ):
-        _refuse_shared(index, index.column(name), part, what)
+        _refuse_shared(index, name, part, what)
     pairs = near_duplicates(index, part)
     if len(pairs.first):
         keys = index.keys[pairs.first[0]], index.keys[pairs.second[0]]
@@ -206,14 +175,15 @@ def refuse_leaks(index: Index, split: Split | None = None) -> None:
         _leak(*keys, what, more=len(pairs.first) - 1)
 
 
-def _refuse_shared(index: Index, values: NDArray[np.object_], part: NDArray[np.int64], what: str) -> None:
-    seen: dict[str, int] = {}
-    for row, value in enumerate(values.tolist()):
-        if value is None or part[row] < 0:
-            continue
-        first = seen.setdefault(value, row)
-        if part[first] != part[row]:
-            _leak(index.keys[first], index.keys[row], what)
+def _refuse_shared(index: Index, name: str, part: NDArray[np.int64], what: str) -> None:
+    values = index.table.column(name).dictionary_encode().unify_dictionaries().combine_chunks()
+    number = np.asarray(values.indices.fill_null(-1))
+    rows = np.flatnonzero((number >= 0) & (part >= 0))
+    first = np.zeros(len(values.dictionary), dtype=np.int64)
+    first[number[rows[::-1]]] = rows[::-1]
+    leaks = rows[part[rows] != part[first[number[rows]]]]
+    if len(leaks):
+        _leak(index.keys[first[number[leaks[0]]]], index.keys[leaks[0]], what)
 
 
 def _leak(first: str, second: str, what: str, more: int = 0) -> None:

@@ -88,7 +88,8 @@ def noted(take: Take, log: Path) -> Take:
         line = {"rank": rank, "node": node, "step": number, "keys": batch.keys}
         with log.open("a") as file:
             file.write(f"{json.dumps(line)}\n")
-        time.sleep(0.3)  # for the test to shoot at the node
+        if not log.with_suffix(".quick").exists():
+            time.sleep(0.3)  # for the test to shoot at the node
         return seen
 
     return stepped

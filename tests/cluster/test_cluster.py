@@ -149,6 +149,18 @@ def shot(root: Path, mien: Mien, servers) -> None:
         yield
 
 
+def test_ctrl_c_stops_the_job(root: Path, mien: Mien):
+    driver = mien("stopped.log", "submit", "tiny")
+    wait_for("the job's stage", lambda: "train@tiny: python" in said(root, "stopped.log"), driver)
+    assert driver_of("tiny").is_running()
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(PATIENCE_S) == 130, said(root, "stopped.log")
+    assert "stopping; what is trained so far is kept" in said(root, "stopped.log")
+    assert "Traceback" not in said(root, "stopped.log")
+    with pytest.raises(AssertionError, match="no stage trains"):
+        driver_of("tiny")
+
+
 def test_a_killed_driver_is_told_by_its_code_and_a_second_call_joins(shot, root: Path):
     assert "failed with exit code" in said(root, "first.log")
     assert "-2: is running" in said(root, "third.log")

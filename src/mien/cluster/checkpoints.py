@@ -1,20 +1,23 @@
-"""Checkpoints of a worker group: sealed folders, of which the newest whole one counts."""
+"""Checkpoints of a worker group: sealed folders, of which the newest whole one counts.
+
+They reach the storage in its own patient way and not by Ray's reports: Ray gives up a store that is busy for
+some seconds, and its controller, which would keep a list of them there, gives up the training with it.
+"""
 
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mien.config.train import Cell
 from mien.training.kept import Curve
 from mien.training.state import State, read_state, write_state
-from mien.training.storage import Storage, is_intact, seal
+from mien.training.storage import Storage, is_intact
 
 STATE, WHERE = "state.pt", "where.json"
-_PREFIX, _SNAPSHOT = "checkpoint_", "checkpoint_manager_snapshot.json"
+_PREFIX = "checkpoint_"
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,12 @@ class Checkpoint:
     state: State  # what loop.fit takes as `resume`
 
 
-@contextmanager
-def written(checkpoint: Checkpoint) -> Iterator[Path]:
-    """A sealed folder that holds the checkpoint, gone after the block."""
+def keep(group: Storage, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint into the storage, where the one before it stays and older ones go.
+
+    MienError: no room for it here or there, or a storage that stays away.
+    """
+    earlier = _names(group)
     with tempfile.TemporaryDirectory(prefix="mien-checkpoint-") as name:
         folder = Path(name)
         write_state(checkpoint.state, folder / STATE)
@@ -39,8 +45,9 @@ def written(checkpoint: Checkpoint) -> Iterator[Path]:
             "seconds": checkpoint.seconds,
         }
         (folder / WHERE).write_text(json.dumps(where), encoding="utf-8")
-        seal(folder)
-        yield folder
+        group.put(folder, f"{_PREFIX}{datetime.now(UTC):%Y-%m-%d_%H-%M-%S.%f}")
+    for gone in earlier[:-1]:
+        group.delete(gone)
 
 
 def read(folder: Path) -> Checkpoint:
@@ -54,8 +61,7 @@ def read(folder: Path) -> Checkpoint:
 
 def newest(group: Storage) -> str | None:
     """The name of the newest checkpoint that is whole; None when there is none."""
-    found = [name for name in group.names() if name.startswith(_PREFIX) and name != _SNAPSHOT]
-    for name in sorted(found, reverse=True):  # Ray names them by time
+    for name in reversed(_names(group)):
         with tempfile.TemporaryDirectory(prefix="mien-checkpoint-") as scratch:
             if group.get(name, Path(scratch) / "copy"):
                 return name
@@ -69,14 +75,6 @@ def load(group: Storage, name: str) -> Checkpoint | None:
         return read(folder) if group.get(name, folder) and is_intact(folder) else None
 
 
-def mend(group: Storage) -> None:
-    """Before a restart: remove Ray's own list of checkpoints if it is torn or names one that is not whole.
-
-    Ray refuses to start over such a list; the checkpoints themselves are found without it.
-    """
-    if _SNAPSHOT not in group.names():
-        return
-    listed = group.read_json(_SNAPSHOT)
-    names = [str(entry.get("checkpoint_dir_name")) for entry in (listed or {}).get("checkpoint_results", [])]
-    if listed is None or any(group.read_json(f"{name}/seal.json") is None for name in names):
-        group.delete(_SNAPSHOT)
+def _names(group: Storage) -> list[str]:
+    """Of all checkpoints, torn ones too, the oldest first: they are named by time."""
+    return [name for name in group.names() if name.startswith(_PREFIX)]

@@ -14,9 +14,8 @@ from typing import Any
 import ray
 from ray.train import TrainingFailedError, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2.api.config import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
-from mien.cluster import checkpoints
 from mien.cluster.progress import ProgressLines
 from mien.cluster.relay import Relay, Tail
 from mien.cluster.worker import FAILED, Job, train_cells
@@ -24,10 +23,8 @@ from mien.config import MienError
 from mien.config.train import Cell, Train
 from mien.training.plan import Plan
 from mien.training.reports import CellReport, OnReport
-from mien.training.storage import Storage
 
 CONTROLLER_FAILURES = 3  # Ray's own default would try for ever to place a group that does not fit
-CHECKPOINTS_KEPT = 2
 LOOK_EVERY_S = 0.25
 ERROR = "error.json"
 
@@ -107,7 +104,6 @@ def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
 def _fit(plan: Plan, cells: list[Cell], published: dict[str, str], number: int, reports: Path) -> None:
     """One worker group, to its end."""
     group = f"{plan.name}-group{number}"
-    checkpoints.mend(plan.store / group)
     job = Job(
         params=plan.params.model_dump(mode="json"),
         experiment=plan.experiment,
@@ -118,41 +114,37 @@ def _fit(plan: Plan, cells: list[Cell], published: dict[str, str], number: int, 
         cells=[tuple(cell) for cell in cells],
         epochs=list(plan.epochs),
     )
-    fit_group(train_cells, job.as_config(), plan.params.train, plan.store, group, Relay(reports))
+    fit_group(train_cells, job.as_config(), plan.params.train, Relay(reports))
 
 
 def fit_group(
     run: Callable[[dict[str, Any]], None],
     config: dict[str, Any],
     train: Train,
-    store: Storage,
-    name: str,
     callback: UserCallback,
 ) -> None:
     """Have a worker group of Ray Train run a function on each of its workers, to the end.
 
-    Its checkpoints are kept in `store` below `name`. Raises TrainingFailedError after `train.max_failures`.
+    Raises TrainingFailedError after `train.max_failures`.
     """
     resources = {"CPU": train.cpus_per_worker} | ({"GPU": 1} if train.gpu else {})
-    TorchTrainer(
-        run,
-        train_loop_config=config,
-        torch_config=TorchConfig(backend="nccl" if train.gpu else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=train.workers, use_gpu=train.gpu, resources_per_worker=resources
-        ),
-        run_config=RunConfig(  # type: ignore[arg-type] # it is this one at run time
-            name=name,
-            storage_path=store.root,
-            storage_filesystem=store.files,  # not by its address: Ray would not know the endpoint
-            failure_config=FailureConfig(
-                max_failures=train.max_failures, controller_failure_limit=CONTROLLER_FAILURES
+    with tempfile.TemporaryDirectory(prefix="mien-ray-") as folder:
+        TorchTrainer(
+            run,
+            train_loop_config=config,
+            torch_config=TorchConfig(backend="nccl" if train.gpu else "gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=train.workers, use_gpu=train.gpu, resources_per_worker=resources
             ),
-            checkpoint_config=CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[callback],
-            logging_config=LoggingConfig(log_level="ERROR"),
-        ),
-    ).fit()
+            run_config=RunConfig(  # type: ignore[arg-type] # it is this one at run time
+                storage_path=folder,  # Ray wants one and has nothing to keep: see mien.cluster.checkpoints
+                failure_config=FailureConfig(
+                    max_failures=train.max_failures, controller_failure_limit=CONTROLLER_FAILURES
+                ),
+                callbacks=[callback],
+                logging_config=LoggingConfig(log_level="ERROR"),
+            ),
+        ).fit()
 
 
 def raise_first(plan: Plan, running: list[Future[None]], on_report: OnReport) -> None:

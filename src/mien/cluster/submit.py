@@ -155,11 +155,19 @@ class _Jobs:
             time.sleep(LOOK_EVERY_S)
 
     def stop(self, name: str) -> None:
-        """Have a job stopped and wait until it is."""
-        self._client.stop_job(name)
+        """Have a job stopped and wait until it is. MienError: the server is away, or the job does not end."""
         until = time.monotonic() + PATIENCE_S
-        while self._client.get_job_status(name) not in self._done and time.monotonic() < until:
-            time.sleep(LOOK_EVERY_S)
+        try:
+            self._client.stop_job(name)
+            while self._client.get_job_status(name) not in self._done:
+                if time.monotonic() > until:
+                    raise MienError(f"{name} was told to stop and still runs after {PATIENCE_S:g} s.")
+                time.sleep(LOOK_EVERY_S)
+        except (RuntimeError, OSError) as error:
+            raise MienError(
+                f"{name}: {self.address} is gone ({_first_line(error)}), so the job may run on; the same "
+                "command follows it again, and Ctrl-C then stops it."
+            ) from error
 
     def _code(self, name: str, job: Any) -> int:
         code = job.driver_exit_code

@@ -190,7 +190,7 @@ class _SearchedCell(CellRun):
     """One cell of a trial."""
 
     def __init__(self, trial: _TrialRun, cell: Cell, resume: Checkpoint | None) -> None:
-        super().__init__(trial.params, cell, resume)
+        super().__init__(trial.params, cell, trial.store / GROUP, resume)
         self._trial = trial
         self._rungs: Collection[int] = () if trial.job.counts_cells else trial.job.rungs
         self._at_rung = False

@@ -28,7 +28,6 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search.optuna import OptunaSearch
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
-from mien.cluster import checkpoints
 from mien.cluster.groups import fit_group
 from mien.cluster.trial_worker import (
     GROUP,
@@ -99,7 +98,6 @@ def drive(config: Mapping[str, Value], job: Mapping[str, Any], train: Train) -> 
     outcome = trial.read_json(OUTCOME)
     if outcome is None:
         _free(trial)
-        checkpoints.mend(trial / GROUP)
         try:
             _fit(trial, config, job, train)
         except TrainingFailedError:
@@ -120,7 +118,7 @@ def _fit(trial: Storage, config: Mapping[str, Value], job: Mapping[str, Any], tr
         raise MienError(f"{trial.uri}/{CONFIG} is missing; run the search again.")
     own = TrialJob(**{**job, "store": trial.uri, "params": told["params"]})
     report = TuneReportCallback()  # type: ignore[no-untyped-call]
-    fit_group(search_cells, own.as_config(), train, trial, GROUP, report)
+    fit_group(search_cells, own.as_config(), train, report)
 
 
 def _free(trial: Storage) -> None:

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import nn
 from mien.cluster import checkpoints
 from mien.cluster.checkpoints import Checkpoint
 from mien.cluster.relay import NODE, REPORTS, SYSTEM
-from mien.config import MienError, Params
+from mien.config import MienError, Params, out_of_room
 from mien.config.train import Cell
 from mien.methods.contract import Method
 from mien.training.cell import train_cell
@@ -74,9 +74,19 @@ def train_cells(config: dict[str, Any]) -> None:
             run = _TrainingRun(job, params, store, cell, resume)
             try:
                 run.run(shards)
-            except MienError as error:  # perhaps of this rank alone, so that it cannot report
-                store.write_json(FAILED, {"cell": cell.name, "sentence": str(error), "untold": run.untold})
+            except (MienError, OSError) as error:  # perhaps of this rank alone, so that it cannot report
+                if (sentence := told(error)) is not None:
+                    store.write_json(FAILED, {"cell": cell.name, "sentence": sentence, "untold": run.untold})
                 raise
+
+
+def told(error: MienError | OSError) -> str | None:
+    """What the user can mend, as a sentence; None where a restart may do."""
+    if isinstance(error, MienError):
+        return str(error)
+    full = out_of_room(error)
+    node: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    return f"on {node}, {full}" if full else None
 
 
 @contextmanager
@@ -100,9 +110,9 @@ def _start(store: Storage, group: Storage, job: Job) -> dict[str, Any]:
 class CellRun:
     """One cell on this worker. A search (mien.cluster.trial_worker) tells other things of it."""
 
-    def __init__(self, params: Params, cell: Cell, resume: Checkpoint | None) -> None:
+    def __init__(self, params: Params, cell: Cell, group: Storage, resume: Checkpoint | None) -> None:
         self._params, self._cell = params, cell
-        self._resume = resume
+        self._group, self._resume = group, resume
         self._curves: list[Curve] = list(resume.curves) if resume else []
         self._before_s = resume.seconds if resume else 0.0
         self._begun = time.perf_counter()
@@ -158,16 +168,13 @@ class CellRun:
         raise NotImplementedError
 
     def _tell(self, state: State | None) -> None:
-        """The one place that reports; rank 0 brings the checkpoint."""
-        told = self._told()
-        with ExitStack() as stack:
-            checkpoint = None
-            if self._rank == 0 and state is not None:
-                held = Checkpoint(self._cell, self._curves, self._seconds(), state)
-                folder = stack.enter_context(checkpoints.written(held))
-                checkpoint = ray.train.Checkpoint.from_directory(str(folder))
-                self._checkpointed = time.monotonic()
-            ray.train.report(told, checkpoint=checkpoint)
+        """The one place that reports; rank 0 keeps its checkpoint before."""
+        words = self._told()
+        if self._rank == 0 and state is not None:
+            held = Checkpoint(self._cell, self._curves, self._seconds(), state)
+            checkpoints.keep(self._group, held)
+            self._checkpointed = time.monotonic()
+        ray.train.report(words)
         self._reported = time.monotonic()
 
     def _agreed(self, due: bool) -> bool:
@@ -186,7 +193,7 @@ class _TrainingRun(CellRun):
     def __init__(
         self, job: Job, params: Params, store: Storage, cell: Cell, resume: Checkpoint | None
     ) -> None:
-        super().__init__(params, cell, resume)
+        super().__init__(params, cell, store / job.group, resume)
         self._job, self._store = job, store
         self.untold: list[str] = []  # epochs that wait for the next report, equal on every rank
 

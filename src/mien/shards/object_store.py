@@ -1,6 +1,5 @@
 """A folder, or a prefix of an object store, by its address; one that is busy or away is asked again."""
 
-import errno
 import io
 import os
 import posixpath
@@ -14,12 +13,12 @@ from urllib.parse import urlsplit
 from pyarrow import ArrowException, fs
 
 from mien.config import MienError
+from mien.config.errors import FULL
 
 PATIENCE_S = 120.0
 """How long a store may answer 503, or not at all, before the work on it stops."""
 LONGEST_WAIT_S = 5.0
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # as Arrow words what passes by itself; everything else is the user's to mend
 _PASSING = (
     "SLOW_DOWN",
@@ -79,7 +78,7 @@ def patiently(address: str, call: Callable[[], T]) -> T:
         except (FileNotFoundError, NotADirectoryError):
             raise
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise MienError(
                     f"{address} has no room left ({_short(error)}); make room and run again, which goes on "
                     "from what is kept."

@@ -55,6 +55,7 @@ def connect(root: Path) -> MlflowClient:
         os.environ.setdefault(name, value)
     for chatty in ("mlflow.store.db.utils", "alembic", "alembic.runtime.migration"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # callers say that it is away
     uri = tracking_uri(root)
     mlflow.set_tracking_uri(uri)
     return MlflowClient(tracking_uri=uri)

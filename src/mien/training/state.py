@@ -41,9 +41,15 @@ State = dict[str, Any]
 
 
 def write_state(state: State, path: Path) -> None:
-    """Write a state whole or not at all."""
-    with whole(path) as scratch:
-        torch.save(state, scratch)
+    """Write a state whole or not at all. MienError: it cannot be written, as on a full disk."""
+    try:
+        with whole(path) as scratch:
+            torch.save(state, scratch)
+    except (OSError, RuntimeError) as error:  # torch's own words for a full disk name no errno
+        raise MienError(
+            f"{path.parent} cannot take a checkpoint ({str(error).splitlines()[0]}); make room there and run "
+            "again, which goes on from the last one."
+        ) from error
 
 
 def read_state(path: Path) -> State:

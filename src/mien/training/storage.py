@@ -58,7 +58,12 @@ class Storage:
     def put(self, folder: Path, name: str) -> None:
         """Copy the files of a folder to `name`, its seal last: until then `name` does not count."""
         self.delete(name)
-        self._send(folder, name, digests(folder), frozenset())
+        try:
+            self._send(folder, name, digests(folder), frozenset())
+        except MienError:
+            if self.is_local:
+                self.delete(name)  # else what did fit would keep a full disk full
+            raise
 
     def fill(self, folder: Path, name: str) -> None:
         """As `put`, to a name that tells the content: what lies there with its size is not sent again."""

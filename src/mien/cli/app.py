@@ -9,6 +9,7 @@ import typer
 
 from mien.cli import (
     backup_commands,
+    corpora_commands,
     export_commands,
     predict_commands,
     registry_commands,
@@ -116,7 +117,7 @@ def corpora(context: typer.Context, as_json: AsJson = False) -> None:
     for columns, shown in ((present, [row for row in rows if row["name"]]), (known, papers)):
         _print_table(columns, [_cells(row, columns) for row in shown])
         print()
-    print("Whom to ask, and what `source` then holds (nothing is fetched; mien corpora add NAME PATH):")
+    print("Whom to ask, and what `source` then holds (mien corpora add NAME PATH; nothing gated is fetched):")
     for row in papers:
         print(f"  {row['kind']}: {row['ask']}\n    {row['put']}")
 
@@ -143,6 +144,9 @@ def add(
     if name not in known:
         raise MienError(f"{name} is not a corpus of params.yaml, which has {', '.join(known)}; add it there.")
     print(add_archive(name, known[name], root, path, Progress(f"add {name}, bytes")))
+
+
+corpora_app.command()(corpora_commands.fetch)
 
 
 @app.command()

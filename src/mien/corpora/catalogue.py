@@ -1,4 +1,4 @@
-"""What is known of the papers' corpora before anybody has an archive: facts only, nothing here fetches.
+"""What is known of the papers' corpora before anybody has an archive: facts only (fetching.py fetches).
 
 Sizes are the owners' own figures. `sure` says how the layout is known: A seen in public code or files,
 B common knowledge, C uncertain. No layout has been checked against an owner's archive.
@@ -6,6 +6,16 @@ B common knowledge, C uncertain. No layout has been checked against an owner's a
 
 from dataclasses import dataclass
 from typing import Literal
+
+
+@dataclass(frozen=True)
+class Public:
+    """A file that its owner gives to everybody."""
+
+    name: str  # in `source`
+    address: str
+    sha256: str
+    licence: str
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,7 @@ class Entry:
     put: str  # what `source` holds
     layouts: tuple[tuple[str, ...], ...]  # one of these, all its names (globs) in `source`; none: not checked
     sure: Literal["A", "B", "C"]
+    public: tuple[Public, ...] = ()  # what may be fetched; all else is gated
 
 
 CATALOGUE: dict[str, Entry] = {
@@ -49,6 +60,15 @@ CATALOGUE: dict[str, Entry] = {
         put="fer2013.csv and fer2013new.csv",
         layouts=(("fer2013.csv", "fer2013new.csv"),),
         sure="A",
+        public=(
+            Public(
+                name="fer2013new.csv",
+                address="https://raw.githubusercontent.com/microsoft/FERPlus/master/fer2013new.csv",
+                # two public projects that check this file pin the same digest; mien's authors had no network
+                sha256="9206e20d62f56475939f516847d61753e4860caeac9718b560129541b776fc2c",
+                licence="MIT",
+            ),
+        ),
     ),
     "ck_plus": Entry(
         title="CK+, the extended Cohn-Kanade corpus",

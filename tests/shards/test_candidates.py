@@ -86,7 +86,9 @@ def test_of_pairs_at_the_very_edge_one_in_a_hundred_is_missed():
 def test_few_pairs_are_looked_at_and_their_number_grows_little_faster_than_the_pictures(monkeypatch):
     looked: list[int] = []
     honest = room._near
-    monkeypatch.setattr(room, "_near", lambda looks, a, b: looked.append(len(a)) or honest(looks, a, b))
+    monkeypatch.setattr(
+        room, "_near", lambda looks, pairs: looked.append(len(pairs.first)) or honest(looks, pairs)
+    )
     totals = []
     for count in (2000, 4000, 8000):
         looked.clear()

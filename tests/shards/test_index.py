@@ -1,3 +1,5 @@
+import hashlib
+import json
 import shutil
 from dataclasses import replace
 
@@ -31,6 +33,17 @@ def test_the_digest_moves_with_every_column(index, column, row):
     place = INDEX.get_field_index(column)
     other = index.table.set_column(place, INDEX.field(column), pa.array(values, INDEX.field(column).type))
     assert replace(index, table=other).digest != index.digest
+
+
+def test_the_digest_is_of_whole_columns_however_many_rows_are_taken_at_once(index, monkeypatch):
+    whole = hashlib.sha256(json.dumps(vars(index.about), sort_keys=True).encode())
+    for name in index.table.column_names:
+        values = index.table.column(name).to_pylist()
+        whole.update(name.encode())
+        whole.update(np.float32(values).tobytes() if name == "points" else json.dumps(values).encode())
+    for rows in (7, 48, 4096):
+        monkeypatch.setattr("mien.shards.index._DIGESTED", rows)
+        assert replace(index).digest == whole.hexdigest()
 
 
 def test_a_missing_index_is_named(tmp_path):

@@ -10,13 +10,10 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from mien.config import MienError
 from mien.config.corpora import FolderCorpus
-from mien.corpora.rows import ENDINGS, NAMED, examine, keys_of, reject_copies, tell
+from mien.corpora.rows import ENDINGS, NAMED, Row, as_manifest, copies_rejected, examine, keys_of, tell
 from mien.manifest.expressions import EXPRESSIONS
 from mien.manifest.tables import MANIFEST, write_table
 
@@ -33,17 +30,16 @@ def read_folder(name: str, config: FolderCorpus, into: Path, progress: Callable[
     paths = _find(name, root, config.classes)
     subject = _subjects(name, root, config)
     keys = keys_of(paths)
-    rows: list[dict[str, Any]] = []
-    for row in examine(root, paths, progress):
-        folder = row["path"].split("/")[0]
-        row |= {"key": keys[row["path"]], "corpus": name, "expression": config.classes[folder]}
-        rows.append(row | {"subject": subject(row["path"])})
-    reject_copies(rows)
-    rows.sort(key=lambda row: str(row["key"]))
-    tell(name, rows)
-    write_table(
-        pa.Table.from_pylist(rows, schema=MANIFEST), into / "manifest.parquet", MANIFEST, config.gated
-    )
+
+    def rows() -> Iterator[Row]:
+        for row in copies_rejected(examine(root, paths, progress)):
+            folder = row["path"].split("/")[0]
+            known = {"key": keys[row["path"]], "corpus": name, "expression": config.classes[folder]}
+            yield row | known | {"subject": subject(row["path"])}
+
+    manifest = as_manifest(rows())
+    tell(name, manifest)
+    write_table(manifest, into / "manifest.parquet", MANIFEST, config.gated)
 
 
 def _find(name: str, root: Path, classes: dict[str, str]) -> list[str]:

@@ -16,11 +16,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-import pyarrow as pa
-
 from mien.config import MienError
 from mien.config.corpora import OfficialCorpus
-from mien.corpora.rows import ENDINGS, NAMED, Look, Row, examine, keys_of, reject_copies, tell
+from mien.corpora.rows import (
+    ENDINGS,
+    NAMED,
+    Look,
+    Row,
+    as_manifest,
+    copies_rejected,
+    examine,
+    keys_of,
+    tell,
+)
 from mien.corpora.tarball import keep_pictures
 from mien.manifest.expressions import NEUTRAL
 from mien.manifest.tables import MANIFEST, whole, write_table
@@ -145,10 +153,10 @@ def read_official(
     for row in rows:
         row |= {"corpus": name, "expression": row["expression"] if row["expression"] in asked else None}
     rows.sort(key=lambda row: str(row["key"]))
-    columns = {column.name: [row.get(column.name) for row in rows] for column in MANIFEST}
     _compare(name, rows, kind.official(config), into)
-    tell(name, rows)
-    write_table(pa.table(columns, schema=MANIFEST), into / "manifest.parquet", MANIFEST, gated=True)
+    manifest = as_manifest(rows)
+    tell(name, manifest)
+    write_table(manifest, into / "manifest.parquet", MANIFEST, gated=True)
 
 
 def _open(name: str, source: Path, kind: Adapter) -> Tree:
@@ -227,11 +235,10 @@ def _rows(source: Path, tree: Tree, listing: Listing, progress: Callable[[int, i
     rows = [dict(row) for row in listing.rows]
     keys = keys_of([row.get("name", row["path"]) for row in rows])
     there = sorted({row["path"] for row in rows} & tree.known)
-    files = {row["path"]: row for row in examine(tree.root, there, progress, listing.look)}
     first = {row["path"]: row for row in reversed(rows)}
-    for path, row in files.items():
-        row["sequence"] = first[path].get("sequence")
-    reject_copies(files.values())
+    seen_files = examine(tree.root, there, progress, listing.look)
+    placed = (row | {"sequence": first[row["path"]].get("sequence")} for row in seen_files)
+    files = {row["path"]: row for row in copies_rejected(placed)}
     for row in rows:
         path = row["path"]
         seen = files.get(path, {"sha256": None, "reject": MISSING})

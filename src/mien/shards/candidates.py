@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOW = 8  # lowest frequencies per axis
-NEAR = 0.3  # distance of appearances (corr. 0.955): copies moved by 2 px of 112, 2 degrees and 2 % are nearer
+NEAR = 0.3  # distance of appearances (a correlation of 0.955): copies off by a pixel or two are nearer
 _MISSED = 0.01  # of pairs exactly that far apart; at two thirds of it one in 10^5 is missed
 _SPARE_PLANES = 10  # above log2 of the pictures: faces are alike, and would crowd
 _BITS = 64  # of a key
@@ -21,6 +21,7 @@ _AT_ONCE = 1 << 20  # pairs looked at together
 
 MIRROR: NDArray[np.float32] = np.where(np.arange(LOW) % 2, -1.0, 1.0).astype(np.float32)
 """What mirroring does to the horizontal frequencies of a picture."""
+_TURN = np.tile(MIRROR, LOW)  # and to an appearance
 
 
 @dataclass(frozen=True)
@@ -70,22 +71,21 @@ def candidates(
     """Pairs with appearances (N, 64) at most NEAR apart and hashes at most `distance` bits, in order.
 
     Only rows with different numbers in `differ` (N,) are paired. A pair may be there twice: as it is and
-    mirrored. Equal arguments give equal pairs. Takes 520 bytes a picture, and 8 a pair.
+    mirrored. Equal arguments give equal pairs. Takes 300 bytes a picture, and 8 a pair.
     """
     count = len(looks)
-    both = np.concatenate([looks, looks * np.tile(MIRROR, LOW)])
     planes = min(int(np.ceil(np.log2(max(count, 2)))) + _SPARE_PLANES, _BITS)
     random = np.random.default_rng(seed)
     found = np.empty(0, dtype=np.int64)
     for _ in range(_tables(planes)):
-        sides = both @ random.standard_normal((LOW * LOW, planes), dtype=np.float32) > 0
+        normals = random.standard_normal((LOW * LOW, planes), dtype=np.float32)
+        mirrored = _TURN[:, None] * normals  # as good as mirroring all the pictures
         new = [found]
-        for left, right in _meeting(_keys(sides)):
+        for left, right in _meeting(np.concatenate([_keys(looks @ normals), _keys(looks @ mirrored)])):
             pairs = _ordered(left, right, count)
             pairs = pairs.where(differ[pairs.first] != differ[pairs.second])
             pairs = pairs.where(hashes.apart(pairs) <= distance)
-            near = _near(both, pairs.first, pairs.second + count * pairs.mirrored)
-            pairs = pairs.where(near)
+            pairs = pairs.where(_near(looks, pairs))
             new.append((pairs.first * count + pairs.second) * 2 + pairs.mirrored)
         found = np.unique(np.concatenate(new))
     first, second = np.divmod(found // 2, max(count, 1))
@@ -98,9 +98,10 @@ def _tables(planes: int) -> int:
     return int(np.ceil(np.log(_MISSED) / np.log1p(-meet)))
 
 
-def _keys(sides: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    padded = np.zeros((len(sides), _BITS), dtype=np.bool_)
-    padded[:, : sides.shape[1]] = sides
+def _keys(along: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """On which side of each plane rows lie (N, planes), as the bits of a number."""
+    padded = np.zeros((len(along), _BITS), dtype=np.bool_)
+    padded[:, : along.shape[1]] = along > 0
     return np.packbits(padded, axis=1).view(np.uint64)[:, 0]
 
 
@@ -129,5 +130,7 @@ def _ordered(left: NDArray[np.int64], right: NDArray[np.int64], count: int) -> P
     return pairs.where(left != right)
 
 
-def _near(looks: NDArray[np.float32], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.asarray(np.square(looks[left] - looks[right]).sum(axis=1) <= NEAR**2)
+def _near(looks: NDArray[np.float32], pairs: Pairs) -> NDArray[np.bool_]:
+    first, second = looks[pairs.first], looks[pairs.second]
+    second[pairs.mirrored] *= _TURN
+    return np.asarray(np.square(first - second).sum(axis=1) <= NEAR**2)

@@ -21,7 +21,7 @@ _FLAT = 1.0  # sum of squared grey levels about the mean below which a thumbnail
 
 _k, _x = np.arange(LOW)[:, None], np.arange(THUMB_PX)[None, :]
 _COSINES = np.cos(np.pi * _k * (2 * _x + 1) / (2 * THUMB_PX))  # (8, 32), DCT-II
-_ORTHONORMAL = _COSINES * np.where(_k == 0, np.sqrt(1 / THUMB_PX), np.sqrt(2 / THUMB_PX))
+_ORTHONORMAL = np.asarray(_COSINES * np.sqrt(np.where(_k == 0, 1, 2) / THUMB_PX), dtype=np.float64)
 _NONE = Pairs(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_))
 
 
@@ -71,8 +71,7 @@ def near_duplicates(index: Index, differ: NDArray[np.int64]) -> Pairs:
 
 
 def _appearances(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
-    low: NDArray[np.float64] = _ORTHONORMAL @ thumbs @ _ORTHONORMAL.T
-    return appearances(low)
+    return appearances(_ORTHONORMAL @ thumbs.astype(np.float64) @ _ORTHONORMAL.T)
 
 
 def _confirmed(thumbs: NDArray[np.uint8], pairs: Pairs, least: float) -> NDArray[np.bool_]:

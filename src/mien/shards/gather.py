@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,10 @@ class Gathered:
     def rejected(self) -> int:
         """Rows of the manifest that are no sample."""
         return sum(sum(reasons.values()) for reasons in self.rejects.values())
+
+    def counted(self) -> "Gathered":
+        """The same without its rows, which are most of what it takes in memory."""
+        return replace(self, rows=self.rows.schema.empty_table())
 
 
 def gather(manifest: Path, aligned: Path, landmarks: Path) -> Gathered:

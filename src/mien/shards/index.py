@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from mien.manifest.tables import read_table, whole
 
 INDEX_FILE, COUNTS_FILE, ORIGIN_FILE = "index.parquet", "counts.json", "origin.json"
 _ABOUT = b"mien"
+_DIGESTED = 4096  # rows at once
 
 INDEX = pa.schema(
     [
@@ -133,11 +135,21 @@ class Index:
         digest = hashlib.sha256(json.dumps(vars(self.about), sort_keys=True).encode())
         for name in self.table.column_names:
             digest.update(name.encode())
-            if name == "points":
-                digest.update(self.points.tobytes())
-            else:
-                digest.update(json.dumps(self.table.column(name).to_pylist()).encode())
+            for part in _as_bytes(self.table, name):
+                digest.update(part)
         return digest.hexdigest()
+
+
+def _as_bytes(table: pa.Table, name: str) -> Iterator[bytes]:
+    """What is digested of a column: points as they are, all else as one JSON list; some rows at a time."""
+    parts = table.select([name]).to_batches(max_chunksize=_DIGESTED)
+    if name == "points":
+        yield from (np.asarray(part.column(0).flatten(), dtype=np.float32).tobytes() for part in parts)
+        return
+    yield b"["
+    for number, part in enumerate(parts):
+        yield (b", " if number else b"") + json.dumps(part.column(0).to_pylist())[1:-1].encode()
+    yield b"]"
 
 
 def write_index(index: Index) -> None:

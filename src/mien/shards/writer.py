@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,10 @@ def write_shards(
     tasks = list(_tasks(name, into, len(gathered.places), params.samples_per_shard))
     _clear(into, tasks)
     with ThreadPoolExecutor(writers or os.cpu_count() or 1) as pool:
-        done = pool.map(lambda task: _shard(task, gathered, gated), tasks)
+        done = pool.map(partial(_shard, gathered=gathered, gated=gated), tasks)
         parts = list(track(done, f"tars of {name}", len(tasks), console=Console(stderr=True)))
-    index = _index(pa.concat_tables(parts).combine_chunks(), name, into, params)
+    gathered = gathered.counted()  # its rows are in the parts now
+    index = _index(pa.concat_tables(parts), name, into, params)
     refuse_leaks(index)
     write_index(index)
     with whole(into / COUNTS_FILE) as scratch:

@@ -69,6 +69,14 @@ def test_groups_share_the_cells_and_none_is_empty(shards: Path, tmp_path: Path):
     assert plan.groups() == [[Cell(0, 0)], [Cell(1, 0)]]
 
 
+def test_workers_take_the_threads_of_groups_that_have_no_cell(shards: Path, tmp_path: Path):
+    for groups, threads in ((1, 2), (2, 2), (3, 2), (4, 4)):  # for two cells
+        plan = make_plan(
+            changed(tiny(tmp_path), "train", groups=groups, threads_per_worker=2), "tiny", shards
+        )
+        assert plan.threads == threads
+
+
 def test_what_is_fetched_written_and_pruned(shards: Path, tmp_path: Path):
     from tests.striped import trained_here
 

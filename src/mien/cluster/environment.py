@@ -16,6 +16,12 @@ _ALWAYS = {
 }
 
 
+_LOCAL = {
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # nobody takes this machine away; the watcher is a process
+    "RAY_TRAIN_METRICS_ENABLED": "0",  # there is no Prometheus to read them
+}
+
+
 def prepare_environment() -> None:
     """Set what Ray reads at import and hands to its workers; what the user has set stays."""
     for name, value in _ALWAYS.items():
@@ -24,8 +30,13 @@ def prepare_environment() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def quiet_driver() -> None:
-    """Keep Ray's C++ remarks about Ray Data's own actors off this process's stderr; exceptions still come."""
+def prepare_local() -> None:
+    """The same for a Ray of this machine alone: without what watches machines and figures of a cluster.
+
+    Ray's C++ remarks about Ray Data's own actors stay off this process's stderr; exceptions still come.
+    """
+    for name, value in _LOCAL.items():
+        os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
 

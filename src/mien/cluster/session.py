@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-from mien.cluster.environment import prepare_environment, quiet_driver, use_token
+from mien.cluster.environment import prepare_environment, prepare_local, use_token
 from mien.config import MienError
 from mien.config.train import Cluster
 
@@ -45,7 +45,7 @@ def connect(cluster: Cluster) -> Iterator[None]:
         folder = session_folder(watched())
         address = _join_or_start(folder, cluster.object_store_mb)
         use_token(str(folder / TOKEN))
-        quiet_driver()
+        prepare_local()
     else:
         _refuse_silent(address)
     import ray  # only now, because it reads the environment at import

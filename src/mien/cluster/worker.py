@@ -1,5 +1,6 @@
 """What each Ray Train worker runs: the cells of its group, one after another."""
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,7 @@ class Job:
     group: str  # name of the group's checkpoints in the store
     cells: list[tuple[Any, ...]]  # Cell
     epochs: list[int]  # of each phase
+    threads: int  # of each worker, where its node has as many cores
 
     def as_config(self) -> dict[str, Any]:
         """For `train_loop_config`."""
@@ -63,7 +65,7 @@ def train_cells(config: dict[str, Any]) -> None:
     if store.read_json(FAILED) is not None:
         return  # a restart cannot mend what a sentence to the user can; the driver reads it
     params = Params.model_validate(job.params)
-    torch.set_num_threads(params.train.threads_per_worker)
+    torch.set_num_threads(min(job.threads, len(os.sched_getaffinity(0))))
     group = Storage(job.store) / job.group
     first = ray.train.get_context().get_world_rank() == 0
     start = broadcast_from_rank_zero(_start(store, group, job) if first else None)

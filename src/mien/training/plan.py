@@ -78,6 +78,12 @@ class Plan:
         number = min(self.params.train.groups, len(self.cells))
         return [self.cells[start::number] for start in range(number)]
 
+    @property
+    def threads(self) -> int:
+        """Of each worker: its own, and those of groups without a cell; the same whatever is still missing."""
+        train = self.params.train
+        return train.threads_per_worker * (train.groups // len(self.groups()))
+
 
 def make_plan(params: Params, experiment: str, shards: Path) -> Plan:
     """Check everything that can be checked before a worker starts. MienError says what to change."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mien.cluster.serving.memory import Heap
 from mien.cluster.session import connect
 from mien.config import MienError
 from mien.config.serve import Serve
@@ -43,6 +44,7 @@ class Replica:
             for name, data in files.items():
                 (Path(folder) / name).write_bytes(data)
             self._predictor = Predictor(Path(folder) / opened, landmarks=True)
+        self._heap = Heap()
         gather = serve.batch(
             max_batch_size=settings.batch_pictures, batch_wait_timeout_s=settings.batch_wait_s
         )
@@ -65,13 +67,15 @@ class Replica:
         from mien.evaluation.inference import decoded
         from mien.manifest.pictures import Reject
 
-        return [
+        told = [
             {UNREADABLE: str(picture), "batch": len(uploads)}
             if isinstance(picture, Reject)
             else answer.told()
             | {"width": picture.shape[1], "height": picture.shape[0], "batch": len(uploads)}
             for picture, answer in self._predictor.stream(decoded(upload) for upload in uploads)
         ]
+        self._heap.give_back()
+        return told
 
 
 class Model:

@@ -3,12 +3,15 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from mien.config.corpora import RenderedCorpus
 from mien.config.errors import MienError
@@ -21,6 +24,7 @@ from mien.manifest.pictures import decode, read_bytes
 from mien.manifest.tables import KEY, MANIFEST, read_table
 from tests.corpora.rendered_cache import basis_folder
 
+ROOT = Path(__file__).parents[2]
 Rows = list[dict[str, Any]]
 ALL = ["neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"]
 
@@ -76,6 +80,35 @@ def wide(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_write_the_same_bytes_as_one(small: Path, cache: Path, tmp_path: Path):
     render_corpus("tiny", config(), tmp_path, cache, workers=2)
     assert bytes_of(tmp_path) == bytes_of(small)
+
+
+def test_processes_that_render_start_without_torch():
+    """They import the stage's script anew, under another name."""
+    asks = "import runpy, sys; runpy.run_path('pipeline/download.py', run_name='__mp_main__'); "
+    asks += "import mien.corpora.rendered; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", asks], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "False\n"
+
+
+def test_while_people_are_drawn_blas_has_one_thread(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A second one would wait by spinning, on the core of the next process."""
+    seen: list[int] = []
+
+    def draw(*words: Any) -> Any:
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return corpus_draw(*words)
+
+    corpus_draw = corpus.draw_person
+    monkeypatch.setattr(corpus, "draw_person", draw)
+    with threadpool_limits(2, user_api="blas"):
+        one = config(people=1, expressions=["neutral"], wild_pictures=0)
+        render_corpus("tiny", one, tmp_path, cache, workers=1)
+    assert seen
+    assert set(seen) == {1}
 
 
 def test_another_seed_gives_other_pictures(small: Path, cache: Path, tmp_path: Path):

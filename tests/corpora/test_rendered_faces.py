@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from mien.corpora.rendered.actions import ACTIONS, mirrored
 from mien.corpora.rendered.basis import Basis, build_basis, load_basis
@@ -168,6 +169,15 @@ def test_the_basis_is_read_back_as_it_was_made(basis: Basis):
     assert basis.universal.shape[0] == 36
     assert basis.ancestral.shape[0] == 12
     assert basis.actions.shape[0] == 52
+
+
+def test_a_shape_is_the_same_whatever_number_of_threads_blas_has(basis: Basis):
+    rng = np.random.default_rng(0)
+    macro = {name: float(rng.uniform()) for name in MIDDLING}
+    with threadpool_limits(2, user_api="blas"):
+        several = neutral_shape(basis, macro, {})
+    with threadpool_limits(1, user_api="blas"):
+        np.testing.assert_array_equal(neutral_shape(basis, macro, {}), several)
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mien.config import MienError
-from mien.manifest.tables import ALIGNED, MANIFEST, is_gated, read_table, whole, write_table
+from mien.manifest import tables
+from mien.manifest.tables import ALIGNED, MANIFEST, is_gated, read_table, whole, write_table, write_tables
 
 ROWS = [
     {"key": "a", "path": "a.jpg", "corpus": "c"},
@@ -37,6 +38,18 @@ def test_equal_rows_give_equal_bytes(tmp_path):
     write_table(table(), tmp_path / "a.parquet", MANIFEST)
     write_table(table(), tmp_path / "b.parquet", MANIFEST)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_what_is_written_piece_by_piece_is_one_table(tmp_path, monkeypatch):
+    pieces = [table().slice(k, 1) for k in range(3)]
+    write_table(table(), tmp_path / "once", MANIFEST)
+    write_tables(iter(pieces), tmp_path / "pieces", MANIFEST)
+    assert (tmp_path / "once").read_bytes() == (tmp_path / "pieces").read_bytes()
+    monkeypatch.setattr(tables, "GROUP", 2)
+    write_tables(iter(pieces), tmp_path / "groups", MANIFEST)
+    file = pq.ParquetFile(tmp_path / "groups")
+    assert [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)] == [2, 1]
+    assert read_table(tmp_path / "groups", MANIFEST).to_pylist() == table().to_pylist()
 
 
 def test_a_table_of_a_gated_corpus_says_so(tmp_path):

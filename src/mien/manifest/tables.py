@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from mien.config.errors import MienError
 
 KEY = r"[a-z0-9_-]+"
 """What a key may be made of: a WebDataset reader splits names at the first dot."""
+
+GROUP = 8192
+"""Rows that a table which is written piece by piece holds before they go to the disk together."""
 
 _GATED = "mien.gated"
 _POINTS_68 = pa.list_(pa.float32(), 136)
@@ -97,15 +100,31 @@ def write_table(table: pa.Table, path: Path, schema: pa.Schema, gated: bool = Fa
 
     gated: the corpus's owner limits what may be done with its pictures; the file says so (`is_gated`).
     """
+    write_tables([table], path, schema, gated)
+
+
+def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema, gated: bool = False) -> None:
+    """Write tables one after another as one, as `write_table` does; at most about GROUP rows are held."""
     # Arrow 25 cannot read a null among lists of a fixed length (apache/arrow issue 35692): without its
     # own schema they come back as lists of any length, and read_table gives them their length again
     with (
         whole(path) as scratch,
         pq.ParquetWriter(scratch, schema, compression="zstd", store_schema=False) as writer,
     ):
-        writer.write_table(table.cast(schema))
+        held: list[pa.Table] = []
+        for table in tables:
+            held.append(table.cast(schema))
+            if sum(map(len, held)) >= GROUP:
+                writer.write_table(_joined(held))
+                held.clear()
+        if held:
+            writer.write_table(_joined(held))
         if gated:
             writer.add_key_value_metadata({_GATED: "true"})
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
 
 
 def is_gated(path: Path) -> bool:

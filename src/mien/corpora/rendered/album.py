@@ -7,7 +7,7 @@ end.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from mien.corpora.rendered.rows import Row
 from mien.corpora.tarball import BLOCK, LARGEST, member
-from mien.manifest.tables import MANIFEST, whole, write_table
+from mien.manifest.tables import MANIFEST, whole, write_tables
 
 
 def write_part(part: Path, pictures: Iterable[tuple[Row, bytes]]) -> None:
@@ -49,14 +49,17 @@ def is_whole(part: Path, pictures: int) -> bool:
 
 def bind(parts: list[Path], into: Path) -> None:
     """Join parts into `into/pictures-NNNNN.tar` of about LARGEST bytes, then write the manifest."""
-    tables: list[pa.Table] = []  # a tenth of the same rows as Python objects, of which one part's are held
+    write_tables(_bound(parts, into), into / "manifest.parquet", MANIFEST)
+
+
+def _bound(parts: list[Path], into: Path) -> Iterator[pa.Table]:
+    """Write the tars and give each part's rows, which are held for one part at a time."""
     for number, group in enumerate(_groups(parts)):
         name = f"pictures-{number:05d}.tar"
         with whole(into / name) as scratch, scratch.open("wb") as file:
             for part in group:
-                tables.append(_table(name, _append(part, file)))
+                yield _table(name, _append(part, file))
             file.write(bytes(2 * BLOCK))
-    write_table(pa.concat_tables(tables).combine_chunks(), into / "manifest.parquet", MANIFEST)
 
 
 def _table(tar: str, rows: list[Row]) -> pa.Table:

@@ -10,6 +10,7 @@ import gzip
 import importlib.metadata
 import importlib.util
 import json
+import re
 from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
@@ -111,6 +112,9 @@ def _mask(path: Path) -> NDArray[np.uint8]:
         return np.asarray(picture.convert("L"), np.uint8)
 
 
+_COMMENT = re.compile(rb"^#.*$", re.MULTILINE)
+
+
 class _Targets:
     """Reads target files (`vertex dx dy dz`, decimetres, y up) for the vertices of the head."""
 
@@ -123,9 +127,9 @@ class _Targets:
     def read(self, name: str) -> Floats:
         """One target as (V, 3) in metres."""
         path = self.data / name
-        text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
-        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-        rows = np.array(" ".join(lines).split(), np.float32).reshape(-1, 4)
+        data = path.read_bytes()
+        text = _COMMENT.sub(b"", gzip.decompress(data) if path.suffix == ".gz" else data)
+        rows = np.fromstring(text, np.float32, sep=" ").reshape(-1, 4)
         at = self.place[rows[:, 0].astype(int)]
         delta = np.zeros((self.vertices, 3), np.float32)
         x, y, z = rows[at >= 0, 1:].T * np.float32(DECIMETRES)

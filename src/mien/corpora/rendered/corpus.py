@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 from mien.config.corpora import RenderedCorpus
 from mien.corpora.rendered.album import bind, is_whole, write_part
@@ -104,6 +105,7 @@ def _spread(
 def _begin() -> None:
     """Set up a process: one thread, and no life after the one that started it, however that one ends."""
     cv2.setNumThreads(1)
+    threadpool_limits(1, user_api="blas")  # another thread waits by spinning, on the next process's core
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -119,7 +121,8 @@ def _one_thread() -> Iterator[None]:
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         cv2.setNumThreads(before)
 

@@ -3,6 +3,7 @@ shoulders."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,20 +75,25 @@ def _parse(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]]:
     """Vertices (V, 3) as in the file, texture points (U, 2), and per group the quads' vertices and texture
     points."""
-    vertices: list[list[float]] = []
-    uv: list[list[float]] = []
-    faces: dict[str, list[list[list[int]]]] = {}
+    lines: dict[str, list[str]] = {"v": [], "vt": []}
+    faces: dict[str, list[str]] = {}
     group = ""
     with path.open() as file:
         for line in file:
-            head, *rest = line.split() or [""]
-            if head == "v":
-                vertices.append([float(x) for x in rest[:3]])
-            elif head == "vt":
-                uv.append([float(x) for x in rest[:2]])
+            head, _, rest = line.partition(" ")
+            if head in lines:
+                lines[head].append(rest)
             elif head == "g":
-                group = rest[0]
-            elif head == "f" and len(rest) == 4:
-                faces.setdefault(group, []).append([[int(n) - 1 for n in c.split("/")[:2]] for c in rest])
-    tables = {name: np.array(corners) for name, corners in faces.items()}
-    return np.array(vertices), np.array(uv), {n: (t[..., 0], t[..., 1]) for n, t in tables.items()}
+                group = rest.strip()
+            elif head == "f" and group in (*_KEPT, *_LASHES) and rest.count("/") == 4:
+                faces.setdefault(group, []).append(rest)
+    corners = {name: _numbers(text, np.int64).reshape(-1, 4, 2) - 1 for name, text in faces.items()}
+    vertices, uv = (
+        _numbers(lines[head], np.float64).reshape(-1, size) for head, size in (("v", 3), ("vt", 2))
+    )
+    return vertices, uv, {name: (c[..., 0], c[..., 1]) for name, c in corners.items()}
+
+
+def _numbers(lines: list[str], kind: type[Any]) -> NDArray[Any]:
+    """All numbers of some lines, (N,)."""
+    return np.fromstring(" ".join(lines).replace("/", " "), kind, sep=" ")

@@ -41,11 +41,10 @@ def neutral_shape(basis: Basis, macro: Mapping[str, float], local: Mapping[str, 
     weights |= {r: macro[r] / shares for r in RACES}
     universal = np.array([np.prod([weights[k] for k in c]) for c in UNIVERSAL], np.float32)
     ancestral = np.array([np.prod([weights[k] for k in c]) for c in ANCESTRAL], np.float32)
-    shape = (
-        basis.template
-        + np.tensordot(universal, basis.universal, 1)
-        + np.tensordot(ancestral, basis.ancestral, 1)
-    )
+    # BLAS rounds a product of this size otherwise on one thread than on several; in halves it never does
+    halves = np.split(basis.universal, [len(basis.template) // 2], axis=1)
+    mixed = np.concatenate([np.tensordot(universal, half, 1) for half in halves])
+    shape = basis.template + mixed + np.tensordot(ancestral, basis.ancestral, 1)
     places = {str(name): k for k, name in enumerate(basis.local_names)}
     for name, value in local.items():
         if name not in places:

@@ -11,6 +11,7 @@ import mlflow.pyfunc
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
+from mlflow.utils import requirements_utils
 from PIL import Image
 
 import mien
@@ -38,6 +39,9 @@ def save_model(folder: Path, weights: Path, classes: list[str], card: str) -> No
     outputs = [ColSpec(DataType.double, name, required=False) for name in classes]
     outputs += [ColSpec(DataType.string, name, required=False) for name in (EXPRESSION, REASON)]
     package = Path(str(mien.__file__)).parent
+    # To compare the requirements below with what is installed, MLflow looks up which package every module
+    # came from: seconds over all their files. These are names of packages already, at their own versions.
+    requirements_utils._MODULES_TO_PACKAGES = {}  # type: ignore[assignment] # MLflow says None alone
     mlflow.pyfunc.save_model(
         folder,
         python_model=str(package / "tracking" / _SERVED),

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import torch
 
-from mien.parts.hard_negatives import HardNegatives, HNGSettings, Stage, corpora, facing, share_of_mean
+from mien.parts.hard_negatives import HardNegatives, HNGSettings, Stage, corpora, facing, offer, share_of_mean
+from mien.parts.hng import Guides
 from tests import tiny
 
 SMALL = {"judges_from": "trained", "judges_width": 0.0625, "judges_px": [16, 64], "generation_width": 0.0625}
@@ -30,6 +31,23 @@ def test_faces_are_mirrored_so_that_their_far_side_lies_to_the_right_and_back_ag
     found = hng.generated(batch)
     assert torch.equal(found[:2], made[:2].flip(-1))
     assert torch.equal(found[2:], made[2:])
+
+
+def test_a_guide_in_the_wild_comes_after_any_other_and_then_the_one_most_from_the_front() -> None:
+    faces = tiny.faces(4)
+    assert faces.points is not None
+    points = faces.points.clone()
+    points[:, 0, 0], points[:, 16, 0] = 0.0, 40.0
+    points[:, 30, 0] = torch.tensor([20.0, 26.0, 25.0, 21.0])  # noses: 0 and 3 are most from the front
+    person = torch.tensor([0, 0, 0, 1])
+    batch = replace(faces, points=points, subject=person, clean=torch.tensor([0, 1, 1, 0]))
+    grey = torch.arange(4.0)[:, None, None, None].expand(4, 1, 64, 64)
+    guides = Guides()
+    offer(guides, grey, batch, torch.tensor([True, True, True, True]))
+    assert guides.faces[:, 0, 0, 0].tolist() == [2, 3]  # person 1 has none but that in the wild
+    guides = Guides()
+    offer(guides, grey, replace(batch, clean=torch.full((4,), -1)), torch.tensor([True, True, True, False]))
+    assert guides.faces[:, 0, 0, 0].tolist() == [0]
 
 
 def test_judges_maps_are_measured_on_the_guiding_set_once() -> None:

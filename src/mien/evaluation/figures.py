@@ -193,6 +193,21 @@ def ratios(curves: Sequence[RatioCurve], names: Sequence[str], title: str) -> by
     return _png(figure)
 
 
+def distances(named: Mapping[str, Floats], marks: Mapping[str, float], label: str) -> bytes:
+    """How distances are spread, an outline a name; marks: upright lines where something is decided."""
+    figure, axes = _figure(6.4, 3.2)
+    reach = 1.05 * max([*(float(values.max()) for values in named.values()), *marks.values()])
+    for colour, (name, values) in zip(PALETTE, named.items(), strict=False):
+        axes.hist(values, bins=60, range=(0, reach), histtype="step", linewidth=1.6, color=colour, label=name)
+    for line, (name, place) in zip(("--", ":", "-."), marks.items(), strict=False):
+        axes.axvline(place, color=INK, linewidth=1.2, linestyle=line, label=name)
+    axes.set_xlabel(label, fontsize=10)
+    axes.set_ylabel("faces", fontsize=10)
+    _plain(axes, "both")
+    axes.legend(fontsize=9, frameon=False)
+    return _png(figure)
+
+
 def losses(curves: Curves, title: str) -> bytes:
     """Loss by epoch: a thin line a cell, a strong one for their mean."""
     figure, axes = _figure(*CURVES_INCHES)

@@ -19,7 +19,7 @@ from mien.evaluation.closed_set.section import ClosedSetSection, make_closed_set
 from mien.evaluation.closed_set.text import closed_set_markdown
 from mien.evaluation.facts import CorpusFacts, read_facts, read_indexes
 from mien.evaluation.figures import Bar
-from mien.evaluation.identity.section import IdentitySection, make_identity_section
+from mien.evaluation.identity.section import IdentitySection, draw_identity, make_identity_section
 from mien.evaluation.identity.text import identity_markdown
 from mien.evaluation.markdown import markdown_table
 from mien.evaluation.neighbourhood.section import NeighbourhoodSection, make_neighbourhood_section
@@ -230,6 +230,8 @@ def _draw(shown: Shown) -> dict[str, bytes]:
         drawn[f"mean-accuracy-{corpus}"] = figures.compared(bars, rows.chance(outcomes[0])[1], label)
     for corpus, trial, own in trials_of(shown.one_class.outcomes if shown.one_class else ()):
         drawn[picture_name(corpus, trial)] = draw_ratio(own, trial)
+    if shown.identity:
+        drawn |= draw_identity(shown.identity)
     for outcome in track(shown.outcomes, "figures", console=Console(stderr=True)):
         made = figures.of_experiment(outcome.name, outcome.scores, outcome.curves)
         drawn |= {f"{kind}-{outcome.name}": picture for kind, picture in made.items()}

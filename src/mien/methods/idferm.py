@@ -10,7 +10,8 @@ judged by the expression branch alone. With `metric_weight: 0` all that is left 
 *Differs from the paper*, and where it is silent:
 - The sign of the form H, see `parts/radial.py`; sizes of all networks, see there.
 - Pairs come from people of a corpus that have neutral faces; the target of a person is the neutral face most
-  from the front. Of a neutral face the reference is pulled as the query is, not pushed away.
+  from the front, and one in the wild only where there is no other. Of a neutral face the reference is pulled
+  as the query is, not pushed away.
 - The judges' maps are divided by their root mean square over the guiding set, so that the weights of the
   losses mean the same whoever taught them; the paper's are w1 = .03, w2 = .01, w3 = .3, w4 = .1 (garbled in
   print). Without VGG-Face and Light-CNN weights both are trained here, and the record says so.
@@ -73,7 +74,7 @@ class IDFERM(MetricLearner, Method):
 
     Config = IDFERMConfig
     paper = "Liu et al., Hard negative generation for identity-disentangled FER (IDFERM), Pattern Rec. 2019"
-    needs = frozenset({"faces", "label", "points", "subject"})
+    needs = frozenset({"faces", "label", "points", "subject", "clean"})
     variants = {"softmax alone": {"metric_weight": 0.0}}  # noqa: RUF012 - the contract makes it a class variable
     config: IDFERMConfig
 

@@ -33,6 +33,7 @@ from mien.shards.batch import Batch
 NEUTRAL = "neutral"
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"  # turns
 GUIDE = 41  # use of a face's seed
+WILD = 10.0  # more than any face is turned
 UNIT_FACES = 256  # that the judges' units are measured on
 
 
@@ -115,9 +116,7 @@ class HardNegatives(nn.Module):
         if len(guides):
             return
         for batch in batches():
-            points, person = _there(batch.points), _there(batch.subject)
-            neutral = batch.label == 0
-            guides.add(aligned(batch.faces, points)[neutral], person[neutral], sideways(points)[neutral])
+            offer(guides, aligned(batch.faces, _there(batch.points)), batch, batch.label == 0)
         if not len(guides):
             raise MienError(
                 f"methods.idferm.generation: no known person of {where} has a neutral face, so there are no "
@@ -193,6 +192,17 @@ def facing(batch: Batch) -> tuple[Tensor, Tensor]:
     points = _there(batch.points)
     mirror = turned_left(points)
     return mirrored(aligned(batch.faces, points), mirror) / 127.5 - 1, mirror
+
+
+def offer(guides: Guides, faces: Tensor, batch: Batch, neutral: Tensor) -> None:
+    """Offer a batch's neutral faces (N,) to a guiding set, as aligned faces (N, 1, 64, 64) in 0..255.
+
+    A person's guide is the one most from the front; one in the wild only where there is no other (`clean`).
+    """
+    turned = sideways(_there(batch.points)).abs()
+    if batch.clean is not None:
+        turned = turned + WILD * (batch.clean == 0)
+    guides.add(faces[neutral], _there(batch.subject)[neutral], turned[neutral])
 
 
 def share_of_mean(per_face: Tensor, known: Tensor) -> Tensor:

@@ -1,16 +1,19 @@
 """IDFERM's section out of a miniature of everything that the stages leave, with models that were never trained."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 
 from mien import methods
 from mien.config import Params
 from mien.evaluation.identity.costs import costs
-from mien.evaluation.identity.generation import look
+from mien.evaluation.identity.generation import look, measure
 from mien.evaluation.identity.section import IdentitySection, make_identity_section
 from mien.evaluation.identity.text import identity_markdown
 from mien.evaluation.outcomes import read_outcomes
@@ -85,10 +88,9 @@ def test_generated_faces_are_judged_on_people_of_the_test_part(made, section) ->
     assert section.generation is not None
     (row,) = section.generation.rows
     told = dict(zip(section.generation.header, row, strict=True))
-    # 8 people with 9 faces each, less the one that is the true neutral face itself
-    assert (told["experiment"], told["identity weight"], told["faces"]) == ("idferm", "0.03", "64")
+    # 8 people with 6 faces each that show an expression
+    assert (told["experiment"], told["identity weight"], told["faces"]) == ("idferm", "0.03", "48")
     assert told["paper, beyond 1.242, %"] == "0.1"
-    assert "network of alone" in section.generation.caption
     model = methods.load(root / "runs" / "idferm" / "cells" / "fold0-seed0")[0]
     assert isinstance(model, IDFERM)
     seen = look(model, index, split_fold(index, 0, 0.15, params.shard.seed).test)
@@ -99,8 +101,32 @@ def test_generated_faces_are_judged_on_people_of_the_test_part(made, section) ->
     both = (
         away * int(seen.asked.sum())
         + (rest.faces - rest.target.float())[rest.asked].abs().mean() / 255 * int(rest.asked.sum())
-    ) / 64
+    ) / 48
     assert float(told["input to neutral, % of white"]) == pytest.approx(100 * float(both), abs=0.06)
+
+
+def test_the_judge_speaks_of_generated_faces_of_the_input_and_of_true_neutral_faces(made) -> None:
+    root, params, index = made
+    model = methods.load(root / "runs" / "idferm" / "cells" / "fold0-seed0")[0]
+    assert isinstance(model, IDFERM)
+    seen = look(model, index, split_fold(index, 0, 0.15, params.shard.seed).test)
+    assert set(seen.label[seen.asked].tolist()) == {index.classes.index("happy"), index.classes.index("sad")}
+    seen = replace(seen, made=torch.zeros_like(seen.made))
+    neutral, happy = index.classes.index("neutral"), index.classes.index("happy")
+    bright = float(seen.faces.mean())
+    counted = []
+
+    def judge(faces: torch.Tensor) -> np.ndarray:
+        counted.append(len(faces))
+        mean = faces.float().mean(dim=(1, 2, 3)).numpy()
+        return np.where(mean < bright, neutral, happy)
+
+    found = measure(model, seen, judge)
+    own = seen.faces.mean(dim=(1, 2, 3)) < bright
+    assert found.neutral == 1.0
+    assert found.input_neutral == pytest.approx(float(own[seen.asked].float().mean()))
+    assert found.true_neutral == pytest.approx(float(own[~seen.expressive].float().mean()))
+    assert counted == [24, 24, 12]
 
 
 def test_the_sheet_shows_people_beside_their_true_neutral_face(section) -> None:
@@ -135,6 +161,9 @@ def test_it_stands_in_the_page_and_in_the_table(made, section) -> None:
     page = (root / "reports" / "index.html").read_text()
     assert 'id="identity"' in page
     assert "Generated neutral faces" in page
+    assert "Is it still the same person?" in page
+    picture = root / "reports" / "plots" / "pictures" / "identity-distances.png"
+    assert Image.open(picture).size[0] > 600
     assert "Faces without their expression" in (root / "reports" / "results.md").read_text()
 
 

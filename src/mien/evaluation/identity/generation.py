@@ -15,12 +15,13 @@ from mien import methods
 from mien.config import Params
 from mien.config.train import Cell
 from mien.evaluation.facts import hidden_because
+from mien.evaluation.identity.judge import ExpressionJudge
 from mien.evaluation.identity.verification import Verification, verify
 from mien.evaluation.outcomes import CELLS, Outcome
 from mien.methods.idferm import IDFERM
-from mien.parts.frontal import aligned, sideways
+from mien.parts.frontal import aligned
+from mien.parts.hard_negatives import offer
 from mien.parts.hng import Guides
-from mien.parts.metric_learning import MetricLearner
 from mien.shards.folds import split_cell
 from mien.shards.index import Index
 from mien.shards.indexed import IndexedReader
@@ -31,18 +32,20 @@ SHOWN_PEOPLE = 6
 ENLARGED = 2
 QUALITY = 90
 
-Classify = Callable[[Tensor], Tensor]
-"""Faces (N, 1, 64, 64) in 0..255 to probabilities (N, C)."""
+Judge = Callable[[Tensor], NDArray[np.int64]]
+"""Faces (N, 1, 64, 64) in 0..255 to numbers of classes (N,)."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """The figures of one cell, judged by networks that never saw its people."""
 
-    faces: int  # with a person's neutral face beside them in the test part
+    faces: int  # with an expression, and with a person's neutral face beside them in the test part
     input_away: float  # mean |face - true neutral|, of 1
     made_away: float  # mean |generated - true neutral|, of 1
-    neutral: float  # share that a classifier takes for neutral
+    neutral: float  # share of the generated that the judge takes for neutral
+    input_neutral: float  # the same of the faces themselves, with their expression
+    true_neutral: float  # the same of people's true neutral faces
     verification: Verification
 
 
@@ -52,7 +55,6 @@ class Generated:
 
     name: str
     identity_weight: float
-    classifier: str  # whose it is
     cells: Sequence[Measured]
 
     def mean(self, figure: Callable[[Measured], float]) -> float:
@@ -80,10 +82,12 @@ class Seen:
     label: Tensor
     person: Tensor
 
+    expressive: Tensor  # (N,) whether the face has another expression than neutral
+
     @property
     def asked(self) -> Tensor:
-        """Rows (N,) that count: a face that is not itself the neutral one."""
-        return self.known & (self.target != self.faces.round().byte()).flatten(1).any(dim=1)
+        """Rows (N,) that count."""
+        return self.known & self.expressive
 
 
 def look(method: IDFERM, index: Index, rows: NDArray[np.int64]) -> Seen:
@@ -96,32 +100,34 @@ def look(method: IDFERM, index: Index, rows: NDArray[np.int64]) -> Seen:
         assert batch.points is not None
         assert batch.subject is not None
         faces = aligned(batch.faces, batch.points)
-        is_neutral = (batch.label == neutral) & (batch.label >= 0)
-        guides.add(faces[is_neutral], batch.subject[is_neutral], sideways(batch.points)[is_neutral])
+        offer(guides, faces, batch, (batch.label == neutral) & (batch.label >= 0))
         found.append((faces, method.hng.generated(batch), batch.label, batch.subject))
     faces, made, label, person = (torch.cat(parts) for parts in zip(*found, strict=True))
     target, known = torch.zeros_like(made), torch.zeros_like(label, dtype=torch.bool)
     if len(guides):
         scaled, known = guides.of(person)
         target = ((scaled + 1) * 127.5).round().byte()
-    return Seen(faces, made, target, known, label, person)
+    return Seen(faces, made, target, known, label, person, label != neutral)
 
 
 @torch.no_grad()
-def measure(method: IDFERM, seen: Seen, classify: Classify) -> Measured | None:
-    """One cell's figures; None where nobody has both an expression and a neutral face."""
+def measure(method: IDFERM, seen: Seen, judge: Judge) -> Measured:
+    """One cell's figures, of at least one row that counts."""
     assert method.hng is not None
-    if not seen.asked.any():
-        return None
     faces, made, target, person = (
         part[seen.asked] for part in (seen.faces, seen.made.float(), seen.target.float(), seen.person)
     )
+    true = seen.faces[seen.known & ~seen.expressive]
+    neutral = method.classes.index(NEUTRAL)
+    taken = [float((judge(part) == neutral).mean()) for part in (made, faces, true)]
     known = [method.hng.known(part).double().numpy() for part in (faces, made)]
     return Measured(
         faces=len(faces),
         input_away=float((faces - target).abs().mean() / 255),
         made_away=float((made - target).abs().mean() / 255),
-        neutral=float((classify(made).argmax(dim=1) == method.classes.index(NEUTRAL)).float().mean()),
+        neutral=taken[0],
+        input_neutral=taken[1],
+        true_neutral=taken[2],
         verification=verify(known[0], known[1], person.numpy()),
     )
 
@@ -131,23 +137,26 @@ def read_generated(
 ) -> tuple[list[Generated], Sheet | None]:
     """Every experiment with a saved generator; the sheet is of the first."""
     figures: list[Generated] = []
+    judges: dict[tuple[str, bytes], ExpressionJudge] = {}
     sheet = None
     for outcome in outcomes:
         index = indexes[outcome.entry.corpus]
         if NEUTRAL not in index.classes:
             continue
-        cells, whose = [], ""
+        cells = []
         for cell, method in _models(outcome, runs):
-            rows = split_cell(index, cell, outcome.entry.validation_share, params.shard.seed).test
-            seen = look(method, index, rows)
-            classify, whose = _classifier(outcomes, outcome, cell, runs, method)
-            cells += [found] if (found := measure(method, seen, classify)) else []
+            split = split_cell(index, cell, outcome.entry.validation_share, params.shard.seed)
+            seen = look(method, index, split.test)
+            part = (outcome.entry.corpus, split.train.tobytes())
+            if part not in judges and seen.asked.any():
+                judges[part] = ExpressionJudge().learn(index, split.train)
+            cells += [measure(method, seen, judges[part])] if seen.asked.any() else []
             if sheet is None:
                 hidden = hidden_because(params.corpora[outcome.entry.corpus], params.report.show_photographs)
                 sheet = _sheet(seen, index.classes, f"{outcome.name}, {cell.name}", hidden)
             weight = method.config.identity_weight
         if cells:
-            figures.append(Generated(outcome.name, weight, whose, cells))
+            figures.append(Generated(outcome.name, weight, cells))
     return figures, sheet
 
 
@@ -162,23 +171,6 @@ def _models(outcome: Outcome, runs: Path) -> list[tuple[Cell, IDFERM]]:
     return found
 
 
-def _classifier(
-    outcomes: Sequence[Outcome], own: Outcome, cell: Cell, runs: Path, method: IDFERM
-) -> tuple[Classify, str]:
-    """Another experiment's network of this family for the same cell, which never saw a generated face."""
-    for other in outcomes:
-        folder = runs / other.name / CELLS / cell.name
-        if (
-            other.entry.corpus == own.entry.corpus
-            and other is not own
-            and (folder / methods.WEIGHTS).is_file()
-        ):
-            loaded = methods.load(folder)[0]
-            if isinstance(loaded, MetricLearner) and not (isinstance(loaded, IDFERM) and loaded.metric):
-                return loaded.probabilities, other.name
-    return method.probabilities, f"{own.name} itself"
-
-
 def _sheet(seen: Seen, classes: Sequence[str], where: str, hidden: str | None) -> Sheet:
     """Some people, each with another expression."""
     about = f"{where}: people of the test part. From left: face, generated from it, true neutral face."
@@ -188,10 +180,7 @@ def _sheet(seen: Seen, classes: Sequence[str], where: str, hidden: str | None) -
     people = sorted(set(seen.person[seen.asked].tolist()))[:SHOWN_PEOPLE]
     for number, person in enumerate(people):
         own = torch.nonzero(seen.asked & (seen.person == person))[:, 0]
-        label = seen.label[own]
-        expressive = own[label != classes.index(NEUTRAL)]
-        of = expressive if len(expressive) else own
-        chosen = of[number * len(of) // len(people)]  # faces of one expression lie together
+        chosen = own[number * len(own) // len(people)]  # faces of one expression lie together
         pictures = [_jpeg(part[chosen, 0]) for part in (seen.faces, seen.made, seen.target)]
         rows.append((classes[int(seen.label[chosen])], pictures))
     return Sheet(about, rows, None)

@@ -26,6 +26,7 @@ class Verification:
     beyond_own: float  # squared distance over the own threshold
     threshold: float  # squared; NaN where pairs of one person, or of two, are lacking
     equal_error: float  # at that threshold, on real faces
+    squared: Vectors  # (N,) distances between a face and the one generated from it
 
 
 def verify(faces: Vectors, generated: Vectors, person: NDArray[np.int64], seed: int = 0) -> Verification:
@@ -38,6 +39,7 @@ def verify(faces: Vectors, generated: Vectors, person: NDArray[np.int64], seed: 
         beyond_own=float((squared > threshold).mean()) if np.isfinite(threshold) else np.nan,
         threshold=threshold,
         equal_error=error,
+        squared=squared,
     )
 
 

@@ -32,6 +32,7 @@ def test_without_any_archive_paper_is_its_rendered_part(root: Path) -> None:
     assert set(absent) == {n for n, c in whole.corpora.items() if not isinstance(c, RenderedCorpus)}
     assert set(params.corpora) == set(whole.corpora) - set(absent)
     assert not params.shard.folds_of
+    assert not params.shard.picture_folds_of
     left_out = {name for names in absent.values() for name in names}
     assert params.experiments == {n: e for n, e in whole.experiments.items() if n not in left_out}
     assert {e.corpus for e in params.experiments.values()} == {"rendered"}

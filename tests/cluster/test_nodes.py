@@ -53,8 +53,9 @@ def nodes(bucket) -> Iterator[tuple[Processes, dict[str, str]]]:
     folder = Path(tempfile.mkdtemp(dir="/tmp", prefix="nodes-"))
     processes = Processes(folder)
     served = {**bucket[0].environment(), "PYTHONPATH": str(REPOSITORY)}
+    cache = {"TMPDIR": str(folder)}  # of shards: one of this user's may hold the corpus already
     try:
-        yield processes, {**served, **start_ray(processes, served)}
+        yield processes, {**served, **cache, **start_ray(processes, served | cache)}
     finally:
         processes.end()
         shutil.rmtree(folder, ignore_errors=True)

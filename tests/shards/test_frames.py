@@ -26,7 +26,7 @@ def index_of(tmp_path, *lengths: int, unlabelled: int = 0) -> Index:
     ]  # fmt: skip
     order = np.random.default_rng(0).permutation(len(rows))
     table = pa.Table.from_pylist([rows[i] for i in order], INDEX)
-    return Index(tmp_path, table, About("toy", 2, "subject", True, 12, 0.99))
+    return Index(tmp_path, table, About("toy", 2, "subject", True, 12, 0.99, 2))
 
 
 def keys(index: Index, rows) -> list[str]:

@@ -24,7 +24,7 @@ RAF_DB_TRAIN = 12_271
 def labelled(faces: int, first: int = 0) -> Index:
     keys = [f"image-aligned-train_{n:05d}_aligned" for n in range(first, first + faces)]
     expressions = [CLASSES[n % 7] for n in range(first, first + faces)]
-    about = About("rafdb", 4, "subject", True, 12, 0.99)
+    about = About("rafdb", 4, "subject", True, 12, 0.99, 4)
     return Index(Path("rafdb"), pa.table({"key": keys, "expression": expressions}), about)
 
 

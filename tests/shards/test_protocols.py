@@ -1,15 +1,17 @@
 """The papers' splits at the sizes of the corpora themselves: labels and names in full, no picture."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from mien.config import MienError
-from mien.config.corpora import CkPlusCorpus, KdefCorpus, OuluCasiaCorpus, RafdCorpus
+from mien.config import MienError, load_params
+from mien.config.corpora import CkPlusCorpus, FergDbCorpus, KdefCorpus, OuluCasiaCorpus, RafdCorpus
 from mien.config.train import Cell
 from mien.corpora import affectnet, ferplus, raf_db
+from mien.corpora.ferg_db import CHARACTERS
 from mien.corpora.official import Tree, adapter
 from mien.corpora.rafd import NOBODY, WORDS
 from mien.shards.folds import grouped, make_folds, split_cell, split_fold
@@ -35,7 +37,7 @@ def indexed(rows: list[dict], folds: int, tmp_path, by_person: bool = False) -> 
             "fold": fold,
         }
     )
-    return Index(tmp_path / "shards", table, About("mini", folds, "subject", by_person, 0, 1.0))
+    return Index(tmp_path / "shards", table, About("mini", folds, "subject", by_person, 0, 1.0, folds))
 
 
 def labelled(parts: dict[str, tuple[int, ...]], expressions) -> list[dict]:
@@ -128,6 +130,31 @@ def test_kdef_gives_a_fifth_of_each_person_and_expression_to_the_test(tmp_path):
     config = section(KdefCorpus, tmp_path)
     index = indexed(adapter("kdef").listing(Tree("kdef", tmp_path, tuple(names)), config).rows, 5, tmp_path)
     assert sizes(index, Cell(0, 0, folds_by="picture"), 0.2) == (3_136, 784, 980)
+
+
+def test_ferg_db_is_80_10_10_of_each_character_and_expression_and_its_characters_are_six_folds(tmp_path):
+    shard = load_params(Path(__file__).parents[2] / "presets" / "paper.yaml").shard
+    assert shard.folds_in("ferg_db")[0] == len(CHARACTERS)
+    words = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+    names = [
+        f"FERG_DB_256/{who}/{who}_{word}/{who}_{word}_{number}.png"
+        for place, who in enumerate(CHARACTERS)
+        for word in words
+        for number in range(1200 + 45 * place)  # they differ in how often they were drawn
+    ]
+    config = section(FergDbCorpus, tmp_path)
+    found = adapter("ferg_db").listing(Tree("ferg_db", tmp_path, tuple(names)), config)
+    index = indexed(found.rows, shard.folds_in("ferg_db", "picture")[0], tmp_path)
+    split = split_cell(index, Cell(0, 0, folds_by="picture"), 0.111, seed=0)
+    assert [round(len(part) / len(names), 2) for part in (split.train, split.validation, split.test)] == [
+        0.8,
+        0.1,
+        0.1,
+    ]
+    tested = Counter(zip(index.subject[split.test], index.expression[split.test], strict=True))
+    assert len(tested) == len(CHARACTERS) * len(words)
+    of = Counter(zip(index.subject, index.expression, strict=True))
+    assert all(abs(number - of[pair] / 10) < 1 for pair, number in tested.items())
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,7 @@ def _drop(preset: Any, corpora: Collection[str]) -> None:
     for section, gone in (
         (preset["corpora"], set(corpora)),
         (preset.get("shard", {}).get("folds_of", {}), set(corpora)),
+        (preset.get("shard", {}).get("picture_folds_of", {}), set(corpora)),
         (preset["experiments"], experiments),
         (preset.get("searches", {}), experiments),
     ):

@@ -48,13 +48,15 @@ class Params(Section):
             _known(f"experiments.{name}.method", experiment.method, self.methods, "methods")
             _known(f"experiments.{name}.corpus", experiment.corpus, self.corpora, "corpora")
             _known(f"experiments.{name}.second_corpus", experiment.second_corpus, self.corpora, "corpora")
-            folds = self.shard.folds_in(experiment.corpus)
-            for fold in experiment.folds:
-                if not 0 <= fold < folds:
-                    key = f"shard.folds{'_of' if experiment.corpus in self.shard.folds_of else ''}"
-                    raise ValueError(f"experiments.{name}.folds names fold {fold}, but {key} is {folds}")
-        for name in self.shard.folds_of:
-            _known(f"shard.folds_of.{name}", name, self.corpora, "corpora")
+            ways: list[str] = [trial.folds_by for trial in experiment.trials] or [experiment.folds_by]
+            for folds_by in ways:
+                folds, key = self.shard.folds_in(experiment.corpus, folds_by)
+                for fold in experiment.folds:
+                    if not 0 <= fold < folds:
+                        raise ValueError(f"experiments.{name}.folds names fold {fold}, but {key} is {folds}")
+        for key in ("folds_of", "picture_folds_of"):
+            for name in getattr(self.shard, key):
+                _known(f"shard.{key}.{name}", name, self.corpora, "corpora")
         refuse_unsearchable(self.search, self.searches, self.experiments)
         refuse_seen(self.promotion, self.corpora, self.experiments)
         return self

@@ -106,8 +106,8 @@ def protocol(index: Index, folds_by: str = "subject") -> tuple[str, bool]:
         )
     if folds_by == "picture":
         return (
-            f"{about.folds} folds by PICTURE, as in the paper: pictures of one person stand in several "
-            "parts, so the figures are higher than they would be on people never seen.",
+            f"{about.picture_folds} folds by PICTURE, as in the paper: pictures of one person stand in "
+            "several parts, so the figures are higher than they would be on people never seen.",
             True,
         )
     if index.shares_people:

@@ -144,8 +144,9 @@ def split_pictures(index: Index, fold: int, validation_share: float, seed: int) 
     HSNet splits RaFD so: of 15 pictures of a person and expression three are tested, of one in five folds.
     Validation: a share of the others, each class alike. MienError: no such fold.
     """
-    if not 0 <= fold < index.about.folds:
-        raise MienError(f"fold {fold} does not exist; {index.folder} has folds 0 to {index.about.folds - 1}.")
+    if not 0 <= fold < index.about.picture_folds:
+        last = index.about.picture_folds - 1
+        raise MienError(f"fold {fold} does not exist; {index.folder} has folds 0 to {last} by picture.")
     use = np.array([e is not None for e in index.expression.tolist()])
     of = _dealt_folds(index, use, seed)
     test, rest = np.flatnonzero(of == fold), np.flatnonzero(use & (of != fold))
@@ -193,7 +194,7 @@ def _picture_folds(index: Index, use: NDArray[np.bool_], seed: int) -> NDArray[n
     rows = rows[np.argsort(index.keys[rows].astype(str))]  # by key: the order of the tars plays no part
     label = np.unique(index.expression[rows].astype(str), return_inverse=True)[1]
     fold = np.full(len(index), -1, dtype=np.int32)
-    splitter = StratifiedKFold(index.about.folds, shuffle=True, random_state=seed)
+    splitter = StratifiedKFold(index.about.picture_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class rarer than folds: its cells say so
         for number, (_, test) in enumerate(splitter.split(label, label)):
@@ -208,7 +209,7 @@ def _dealt_folds(index: Index, use: NDArray[np.bool_], seed: int) -> NDArray[np.
     drawn = np.random.default_rng(seed).permutation(len(rows))
     names = (drawn, index.subject[rows].astype(str), index.expression[rows].astype(str))
     fold = np.full(len(index), -1, dtype=np.int32)
-    fold[rows[np.lexsort(names)]] = np.arange(len(rows)) % index.about.folds
+    fold[rows[np.lexsort(names)]] = np.arange(len(rows)) % index.about.picture_folds
     return fold
 
 

@@ -62,6 +62,7 @@ class About:
     subjects_known: bool  # False: near-duplicate groups stand in for unknown people
     phash_distance: int
     near_duplicate_correlation: float
+    picture_folds: int  # of experiments whose `folds_by` is picture
 
 
 @dataclass(frozen=True)

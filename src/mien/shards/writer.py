@@ -206,8 +206,16 @@ def _sha256(data: bytes) -> str:
 def _index(table: pa.Table, name: str, into: Path, params: Shard) -> Index:
     """Put groups and folds to the rows of all tars."""
     known = table["subject"].null_count == 0
-    folds = params.folds_in(name)
-    about = About(name, folds, params.by, known, params.phash_distance, params.near_duplicate_correlation)
+    folds, _ = params.folds_in(name)
+    about = About(
+        corpus=name,
+        folds=folds,
+        by=params.by,
+        subjects_known=known,
+        phash_distance=params.phash_distance,
+        near_duplicate_correlation=params.near_duplicate_correlation,
+        picture_folds=params.folds_in(name, "picture")[0],
+    )
     blank = pa.array(np.zeros(table.num_rows, dtype=np.int32))
     draft = Index(
         into,

@@ -150,7 +150,8 @@ def _check_cells(params: Params, experiment: str, phases: Sequence[Phase], index
     batch = max((phase.batch_size for phase in own), default=1)
     # the parts of a cell do not hang on its seed
     for cell in dict.fromkeys(c._replace(seed=0) for c in entry.cells(index.classes)) if entry.trials else ():
-        if not 0 <= cell.fold < index.about.folds or cell.normal not in index.classes:
+        folds = index.about.picture_folds if cell.folds_by == "picture" else index.about.folds
+        if not 0 <= cell.fold < folds or cell.normal not in index.classes:
             raise MienError(
                 f"experiments.{experiment}: {entry.corpus} has no {cell.normal} in fold {cell.fold}."
             )

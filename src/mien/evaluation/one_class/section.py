@@ -136,7 +136,7 @@ def _trial(outcomes: Sequence[OneClassOutcome], trial: str, index: Index) -> Tri
     told, shared = protocol(index)
     faces = about["condition"] or "all"
     unit = first.scores["unit"]
-    folds = f"{index.about.folds} folds by picture." if by_picture else told
+    folds = f"{index.about.picture_folds} folds by picture." if by_picture else told
     return TrialSection(
         corpus=corpus,
         trial=trial,

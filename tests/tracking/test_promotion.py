@@ -77,6 +77,10 @@ def go(client: MlflowClient, root: Path, model: str, new: int, **more: Any) -> R
     return promote(client, root, model, new, MANIFEST, examine, {}, **more)
 
 
+def tagged(client: MlflowClient, model: str, version: int) -> str | None:
+    return client.get_model_version(model, str(version)).tags.get("promotion")
+
+
 def test_promoted_kept_rolled_back_and_recorded(client: MlflowClient, root: Path) -> None:
     versions(client, "mien-a")
     assert go(client, root, "mien-a", 1).decision == "kept"  # no better than chance
@@ -101,6 +105,9 @@ def test_promoted_kept_rolled_back_and_recorded(client: MlflowClient, root: Path
     assert judged_before(client, "mien-a", 7, MANIFEST | {"rule": {"max_p": 0.5}}) is None
     with pytest.raises(MienError, match="first champion"):
         rollback(client, root, "mien-a")
+    assert tagged(client, "mien-a", 8) == "promoted"  # asked again it stays what it was
+    home = client.get_experiment_by_name("mien-promotions")
+    assert home.artifact_location == (root / "mlruns").as_uri()  # wherever the command was typed
 
 
 def test_rollbacks_walk_back_through_the_champions(client: MlflowClient, root: Path) -> None:
@@ -109,6 +116,7 @@ def test_rollbacks_walk_back_through_the_champions(client: MlflowClient, root: P
     client.set_registered_model_alias("mien-b", "champion", "2")
     assert go(client, root, "mien-b", 7).decision == "promoted"
     assert rollback(client, root, "mien-b").new == 2
+    assert (tagged(client, "mien-b", 7), tagged(client, "mien-b", 2)) == ("rolled back", None)
     assert champion(client, "mien-b") == 2
     assert rollback(client, root, "mien-b").new == 8
     client.set_registered_model_alias("mien-b", "champion", "3")

@@ -185,6 +185,8 @@ def _carry_out(
         record.verdict and record.old is not None
     ):  # the champion was measured
         client.set_registered_model_tag(record.model, _PIN, record.manifest["digest"])
-    client.set_model_version_tag(record.model, str(record.new), "promotion", record.decision)
+    told = record.old if record.decision == ROLLED_BACK else record.new  # which version it happened to
+    if record.decision != ALREADY:
+        client.set_model_version_tag(record.model, str(told), "promotion", record.decision)
     client.set_terminated(run_id, "FINISHED")
     return replace(record, run_id=run_id)

@@ -70,6 +70,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 Mien = Callable[..., subprocess.Popen[bytes]]
+# who starts tests in the background of a script has them ignore Ctrl-C, and all that they start
+MIEN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from mien.cli.app import main; main()"
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +84,7 @@ def mien(root: Path, servers) -> Mien:
     def started(log: str, *words: str) -> subprocess.Popen[bytes]:
         with (root / log).open("wb") as file:
             return subprocess.Popen(
-                [sys.executable, "-c", "from mien.cli.app import main; main()", *words],
+                [sys.executable, "-c", MIEN, *words],
                 cwd=root,
                 env={**os.environ, **servers[1]},
                 stdout=file,

@@ -212,7 +212,7 @@ def test_artifact_paths_cannot_leave_their_root(cluster: dict[str, str]) -> None
 def test_a_server_comes_back_from_a_backup(cluster: dict[str, str], tmp_path: Path, monkeypatch) -> None:
     with Repo.init(str(tmp_path), no_scm=True):
         pass
-    client = MlflowClient()
+    client = MlflowClient(cluster["MLFLOW_TRACKING_URI"])  # another test's process-wide address may stand
     experiment = client.create_experiment("kept")
     run = client.create_run(experiment)
     client.log_metric(run.info.run_id, "accuracy", 0.75)

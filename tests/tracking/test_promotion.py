@@ -106,8 +106,6 @@ def test_promoted_kept_rolled_back_and_recorded(client: MlflowClient, root: Path
     with pytest.raises(MienError, match="first champion"):
         rollback(client, root, "mien-a")
     assert tagged(client, "mien-a", 8) == "promoted"  # asked again it stays what it was
-    home = client.get_experiment_by_name("mien-promotions")
-    assert home.artifact_location == (root / "mlruns").as_uri()  # wherever the command was typed
 
 
 def test_rollbacks_walk_back_through_the_champions(client: MlflowClient, root: Path) -> None:

@@ -37,11 +37,7 @@ _PATIENCE = {
 
 def tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI as it is set, or `sqlite:///ROOT/mlflow.db`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or _beside(root)
-
-
-def _beside(root: Path) -> str:
-    return f"sqlite:///{(root / DATABASE).absolute()}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / DATABASE).absolute()}"
 
 
 def shown(uri: str) -> str:
@@ -74,9 +70,7 @@ def experiment_id(
         if known.lifecycle_stage != "active":
             client.restore_experiment(known.experiment_id)
         return str(known.experiment_id)
-    local = client.tracking_uri == _beside(
-        root
-    )  # the environment does not tell: MLflow sets it when connected
+    local = "MLFLOW_TRACKING_URI" not in os.environ
     place = (root / ARTIFACTS).absolute().as_uri() if local else None  # a server has a place of its own
     try:
         return str(client.create_experiment(name, artifact_location=place, tags=dict(tags)))

@@ -59,12 +59,7 @@ def ends(driver: subprocess.Popen[bytes], root: Path) -> None:
 
 
 def trains_to_the_weights_of_an_undisturbed_training(root: Path, plan: Plan) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        trained_here(plan)
-    finally:
-        torch.set_num_threads(threads)
+    trained_here(plan)
     with fetched(plan) as kept:
         truth = load_file(kept[0].folder / "model" / "model.safetensors")
         told = {(epoch, name): value for _, epoch, name, value in kept[0].curves() if name in CURVES}

@@ -105,12 +105,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, plan: Plan) -> Plan:
     root = tmp_path_factory.mktemp("undisturbed")
     cluster = plan.params.cluster.model_copy(update={"storage": str(root)})
     other = make_plan(plan.params.model_copy(update={"cluster": cluster}), "tiny", plan.shards)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        trained_here(other)
-    finally:
-        torch.set_num_threads(threads)
+    trained_here(other)
     return other
 
 

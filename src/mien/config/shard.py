@@ -12,9 +12,7 @@ class Shard(Section):
 
     folds: int = Field(4, ge=2)
     folds_of: dict[str, Annotated[int, Field(ge=2)]] = Field({})  # by corpus, where a paper has other folds
-    picture_folds_of: dict[str, Annotated[int, Field(ge=2)]] = Field(
-        {}
-    )  # by corpus, where folds_by is picture
+    picture_folds_of: dict[str, Annotated[int, Field(ge=2)]] = Field({})  # of experiments by picture
     by: Literal["subject", "picture"] = "subject"  # `picture` shares people, and the report says so
     seed: int = 0
     samples_per_shard: int = Field(512, ge=1)

@@ -45,3 +45,18 @@ def test_it_is_resnet18_up_to_its_classifier() -> None:
     picture = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(own(picture), theirs(picture), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "tapped", "features"),
+    [("resnet18", 32, 128), ("alexnet", 96, 64), ("vgg13", 64, 128), ("vgg16", 64, 128)],
+)
+def test_at_a_quarter_of_the_width_maps_are_as_large_and_a_quarter_as_deep(
+    name: str, tapped: int, features: int
+) -> None:
+    with torch.device("meta"):
+        net, whole = Backbone(name, 0.25), Backbone(name)
+        middle, large = (n.below(torch.zeros(1, 3, 64, 64)) for n in (net, whole))
+        assert middle.shape == (1, tapped, *large.shape[2:])
+        assert net.above(middle).shape == (1, features)
+    assert (net.tapped, net.features) == (tapped, features)

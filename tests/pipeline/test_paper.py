@@ -42,7 +42,6 @@ RENDERED = {
 }  # fmt: skip
 # whose weights the paper takes from files
 WITHOUT_FILES = {"hsnet": {"stem_from": "random"}, "mkd": {"teacher": "random"}, "igd": {"teacher": "random"}}
-ONE_WIDTH = {name: {"width": 1.0} for name in ("alexnet", "vgg13", "vgg16")}
 LARGEST_BATCH = 12
 SETTINGS: dict[str, Any] = {
     "align": {"crop_px": 64, "max_reject_share": 0.3},  # FERPlus has faces of less than 24 px
@@ -111,7 +110,7 @@ class Dry:
         if entry.get("trials"):
             entry |= {"trials": entry["trials"][:1], "normal": [index.classes[0]]}
         settings = merged(tiny.settings(entry["method"]), entry["settings"])
-        settings |= WITHOUT_FILES.get(entry["method"], {}) | ONE_WIDTH.get(settings.get("backbone", ""), {})
+        settings |= WITHOUT_FILES.get(entry["method"], {})
         cell = self.params(corpora, one=entry | {"settings": {}}).experiments["one"].cells(index.classes)[0]
         train = split_cell(index, cell, entry["validation_share"], seed=0).train
         return entry | {"settings": briefly(settings, min(len(train), LARGEST_BATCH))}, corpora

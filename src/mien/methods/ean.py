@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
@@ -62,7 +62,7 @@ class EANConfig(Section):
     """Settings of `methods.ean`."""
 
     backbone: BackboneName = "resnet18"
-    width: float = Field(1.0, gt=0, le=4)  # of resnet18's stages
+    width: float = Field(1.0, gt=0, le=4)  # of every layer of the backbone
     weights: str | None = None  # .safetensors or .pt of the backbone, torchvision's names; no classifier
     input_px: int = Field(224, ge=32)
     window: float = Field(1.0, gt=0.2, le=1)  # share of the crop's side that it looks at
@@ -85,12 +85,6 @@ class EANConfig(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     keep: Literal["last", "best"] = "best"
     augmentation: Augmentation = Augmentation()
-
-    @model_validator(mode="after")
-    def _one_width(self) -> "EANConfig":
-        if self.width != 1 and self.backbone != "resnet18":
-            raise ValueError(f"width is {self.width}, but {self.backbone} has one width; set 1.0")
-        return self
 
 
 class EAN(Method):

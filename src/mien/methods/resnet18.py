@@ -84,7 +84,7 @@ class ResNet18(Method):
     def optimizer(self, phase: Phase, turn: str) -> Optimizer:
         """AdamW over everything."""
         c = self.config
-        return AdamW(self.moved_by(phase, turn), lr=c.learning_rate, weight_decay=c.weight_decay)
+        return AdamW(self.moved_by(phase, turn), lr=c.learning_rate, weight_decay=c.weight_decay, fused=True)
 
     def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
         """As the settings say."""

@@ -126,7 +126,7 @@ class SCN(Fitted, Method):
     def optimizer(self, phase: Phase, turn: str) -> Optimizer:
         """Adam over everything."""
         c = self.config
-        return Adam(self.moved_by(phase, turn), lr=c.learning_rate, weight_decay=c.weight_decay)
+        return Adam(self.moved_by(phase, turn), lr=c.learning_rate, weight_decay=c.weight_decay, fused=True)
 
     def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
         """A tenth less an epoch."""

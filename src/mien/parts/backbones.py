@@ -1,23 +1,24 @@
 """Networks that several papers begin with, cut in two at the end of their third block of convolutions."""
 
+from collections.abc import Iterable
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.alexnet import AlexNet
 from torchvision.models.vgg import cfgs, make_layers
 
-from mien.parts.resnet import Scaled
+from mien.parts.inception_resnet import scaled
+from mien.parts.resnet import Scaled, quick
 
 BackboneName = Literal["resnet18", "alexnet", "vgg13", "vgg16"]
-_VGG: dict[str, tuple[str, int]] = {"vgg13": ("B", 14), "vgg16": ("D", 16)}  # torchvision's list, where cut
-_ALEXNET_CUT, _ALEXNET_END = 8, 12  # behind the third convolution's ReLU; before the last pooling
+CUTS = {"alexnet": 8, "vgg13": 14, "vgg16": 16}  # behind the ReLU of the third convolution or block
+VGG = {"vgg13": "B", "vgg16": "D"}  # torchvision's lists of widths
 
 
 class Backbone(nn.Module):
     """Pictures to features by global average pooling of the last convolution, under torchvision's names.
 
-    `network` holds what a torchvision weight file has, but no classifier. `width` is for resnet18 alone.
+    `network` holds what a torchvision weight file has, but no classifier. `width` is that of every layer.
     """
 
     def __init__(self, name: BackboneName, width: float = 1.0) -> None:
@@ -30,24 +31,18 @@ class Backbone(nn.Module):
             self.features = resnet.fc.in_features
             del resnet.fc
             self.network = resnet
-        elif name == "alexnet":
-            self.network = nn.ModuleDict({"features": AlexNet().features})
-            self._cut, self._end = _ALEXNET_CUT, _ALEXNET_END
-            self.tapped, self.features = 384, 256
         else:
-            layers, self._cut = _VGG[name]
-            made = make_layers(cfgs[layers])
-            self.network, self._end = nn.ModuleDict({"features": made}), len(made) - 1
-            self.tapped, self.features = 256, 512
-            self.apply(_he)
+            layers = _layers_of(name, width)
+            self._cut, self._end = CUTS[name], len(layers) - 1  # all but the last pooling
+            self.network = nn.ModuleDict({"features": layers})
+            self.tapped, self.features = (_channels(layers[:end]) for end in (self._cut, self._end))
 
     def below(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) -> the mid-level map (N, tapped, h, w): an eighth of the side, a quarter for VGG."""
         net = self.network
         if isinstance(net, Scaled):
-            if self.training:  # the same sums in another order, in a sixth to a third less time on a CPU
-                pixels = pixels.contiguous(memory_format=torch.channels_last)
-            out: Tensor = net.layer2(net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(pixels))))))
+            stem = net.relu(net.bn1(net.conv1(quick(pixels) if self.training else pixels)))
+            out: Tensor = net.layer2(net.layer1(net.maxpool(stem)))
         else:
             out = self._layers(pixels, 0, self._cut)
         return out
@@ -71,6 +66,26 @@ class Backbone(nn.Module):
         assert isinstance(layers, nn.Sequential)
         out: Tensor = layers[first:end](x)
         return out
+
+
+def _layers_of(name: BackboneName, width: float) -> nn.Sequential:
+    """AlexNet's or a VGG's convolutions as torchvision stacks them, each `width` times as wide."""
+    stacked = AlexNet().features if name == "alexnet" else make_layers(cfgs[VGG[name]])
+    layers: list[nn.Module] = []
+    for layer in stacked:
+        if isinstance(layer, nn.Conv2d) and width != 1:
+            assert not isinstance(layer.padding, str)
+            inputs, outputs = _channels(layers) if layers else 3, scaled(layer.out_channels, width)
+            square = (layer.kernel_size[0], layer.stride[0], layer.padding[0])
+            layer = nn.Conv2d(inputs, outputs, *square)
+        layers.append(layer)
+    made = nn.Sequential(*layers)
+    return made if name == "alexnet" else made.apply(_he)
+
+
+def _channels(layers: Iterable[nn.Module]) -> int:
+    """What the last convolution of these gives."""
+    return [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)][-1]
 
 
 def _he(module: nn.Module) -> None:

@@ -129,13 +129,22 @@ def test_steadiness_with_and_without_the_generator(grids) -> None:
 
 
 def test_hsnets_tables(grids) -> None:
-    assert row(grids["HSNet on raf_db (Table 5)"], "HSNet")[1:3] == ("76.89", "86.67")
-    assert row(grids["HSNet on raf_db (Table 5)"], "hsnet")[3:] == ("87.5", "87.5")
-    assert "HSNet on kdef (Table 3)" not in grids
+    beside = grids["HSNet beside others (Tables 2 to 5)"]
+    printed, here = row(beside, "HSNet", 2), row(beside, "hsnet", 2)
+    assert printed[:5] == ("2", "rafd", "HSNet", "–", "99.88")
+    assert here == ("5", "raf_db", "hsnet", "–", "–", "87.5", "87.5")  # among the rows of its corpus's table
+    assert [r[0] for r in beside.rows] == sorted(r[0] for r in beside.rows)
     parts = grids["HSNet: its parts (Table 6)"]
     assert tuple(parts.rows[0]) == ("no", "no", "no", "84.54", "82.5")
     assert tuple(parts.rows[-1]) == ("yes", "yes", "yes", "86.67", "87.5")
     assert tuple(parts.rows[1])[-1] == "–"
+
+
+def test_hsnets_layers_are_the_papers_but_for_its_misprints(grids) -> None:
+    layers = grids["HSNet: layers (Table 1)"]
+    wrong = [r[0] for r in layers.rows if r[1] != r[2]]
+    assert wrong == ["stem.conv2d_2a", "stem.conv2d_2b"]
+    assert row(layers, "trunk.rdib_c")[2:] == ("1792 x 5 x 5", "1792 x 5 x 5")
 
 
 def test_levels_of_hsnet_by_class(grids) -> None:

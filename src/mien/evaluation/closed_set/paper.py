@@ -33,6 +33,22 @@ EAN_BACKBONES: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 }
 """Table 5: without and with the generator, on FERPlus and RAF-DB."""
 
+HSNET_LAYERS = {
+    "stem.conv2d_1a": "32 x 111 x 111",
+    "stem.conv2d_2a": "32 x 111 x 111",
+    "stem.conv2d_2b": "32 x 109 x 109",
+    "stem.maxpool_3a": "64 x 54 x 54",
+    "stem.conv2d_3b": "80 x 54 x 54",
+    "stem.conv2d_4a": "192 x 52 x 52",
+    "stem.conv2d_4b": "256 x 25 x 25",
+    "trunk.rdib_a": "256 x 25 x 25",
+    "trunk.sdib_a": "896 x 12 x 12",
+    "trunk.rdib_b": "896 x 12 x 12",
+    "trunk.sdib_b": "1792 x 5 x 5",
+    "trunk.rdib_c": "1792 x 5 x 5",
+}
+"""Table 1: output sizes, by our names of the layers."""
+
 HSNET: dict[tuple[int, str], dict[str, tuple[float | None, float]]] = {
     (2, "rafd"): {
         "Bayesian": (None, 74.96),

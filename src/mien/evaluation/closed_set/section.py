@@ -1,14 +1,22 @@
 """EAN's and HSNet's part of the report: their tables, with what ran here beside what they print."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any
 
 from mien.evaluation.closed_set import paper
+from mien.evaluation.closed_set.hsnet import hsnet_grids
 from mien.evaluation.closed_set.noise import Rights, compared, rights
+from mien.evaluation.closed_set.told import (
+    accuracy,
+    corpora_of,
+    flipped,
+    printed_as,
+    recorded,
+    settings_of,
+    spread,
+)
 from mien.evaluation.markdown import Grid
 from mien.evaluation.outcomes import Outcome
 from mien.evaluation.rows import NONE, percent
@@ -41,58 +49,23 @@ def make_closed_set_section(outcomes: Sequence[Outcome], runs: Path) -> ClosedSe
             ("EAN: how steady predictions are", _steady(ean)),
         ]
     if hsnet:
-        grids += [(f"HSNet on {corpus} (Table {n})", _hsnet(hsnet, n, corpus)) for n, corpus in paper.HSNET]
-        grids += [("HSNet: its parts (Table 6)", _hsnet_parts(hsnet))]
-        grids += [("HSNet: how much each level counts", _levels(hsnet))]
+        grids += hsnet_grids(hsnet)
     found = [(title, grid) for title, grid in grids if grid is not None]
     return ClosedSetSection(found, paper.ERRATA) if found else None
-
-
-def _share(outcome: Outcome) -> float:
-    return outcome.entry.label_noise.share
-
-
-def _settings(outcome: Outcome) -> dict[str, Any]:
-    settings: dict[str, Any] = outcome.run["settings"]
-    return settings
 
 
 def _whole(outcome: Outcome) -> bool:
     """Whether it is EAN with all its parts, or a rival."""
     if outcome.entry.method != EAN:
         return True
-    settings = _settings(outcome)
+    settings = settings_of(outcome)
     graph = settings["graph"]
     return bool(settings["generator"]["use"] and graph["links"] == "similarity" and graph["loss"] != "none")
 
 
-def _accuracy(outcomes: Sequence[Outcome]) -> str:
-    """Mean, and spread over trainings, of the first of these."""
-    if not outcomes:
-        return NONE
-    values = [cell["accuracy"] for cell in outcomes[0].scores["cells"]]
-    return _spread(values)
-
-
-def _spread(values: Sequence[float]) -> str:
-    known = [value for value in values if value is not None and not math.isnan(value)]
-    if not known:
-        return NONE
-    mean = percent(fmean(known))
-    return mean if len(known) < 2 else f"{mean}±{percent(stdev(known))}"
-
-
-def _printed(value: float | None) -> str:
-    return NONE if value is None else f"{value:.2f}"
-
-
-def _corpora(outcomes: Sequence[Outcome]) -> list[str]:
-    return list(dict.fromkeys(o.entry.corpus for o in outcomes))
-
-
 def _clean(outcomes: Sequence[Outcome]) -> Grid:
-    own = [o for o in outcomes if not _share(o) and o.entry.label_noise.file is None and _whole(o)]
-    corpora = _corpora(own)
+    own = [o for o in outcomes if not flipped(o) and o.entry.label_noise.file is None and _whole(o)]
+    corpora = corpora_of(own)
     rows = []
     for name in (
         *paper.EAN_CLEAN,
@@ -100,7 +73,7 @@ def _clean(outcomes: Sequence[Outcome]) -> Grid:
     ):
         here = [[o for o in own if NAMES[o.entry.method] == name and o.entry.corpus == c] for c in corpora]
         printed = paper.EAN_CLEAN.get(name, (None, None))
-        rows.append((name, *map(_printed, printed), *map(_accuracy, here)))
+        rows.append((name, *map(printed_as, printed), *map(accuracy, here)))
     header = ("method", *(f"paper, {c}, %" for c in paper.EAN_CORPORA), *(f"here, {c}, %" for c in corpora))
     return Grid(
         header, rows, "Overall accuracy; here the mean, and ± the standard deviation, over trainings."
@@ -108,28 +81,28 @@ def _clean(outcomes: Sequence[Outcome]) -> Grid:
 
 
 def _noise(outcomes: Sequence[Outcome], runs: Path) -> Grid | None:
-    noisy = [o for o in outcomes if _share(o) and _whole(o)]
+    noisy = [o for o in outcomes if flipped(o) and _whole(o)]
     if not noisy:
         return None
     seen = {o.name: rights(o, runs) for o in noisy}
     rows = [
-        (f"{share:.0%}", name, *map(_printed, printed), *[NONE] * 5)
+        (f"{share:.0%}", name, *map(printed_as, printed), *[NONE] * 5)
         for (share, name), printed in paper.EAN_NOISE.items()
         if name not in ("SCN", "EAN")
     ]
     for outcome in noisy:
-        share, name, corpus = _share(outcome), NAMES[outcome.entry.method], outcome.entry.corpus
+        share, name, corpus = flipped(outcome), NAMES[outcome.entry.method], outcome.entry.corpus
         printed = paper.EAN_NOISE.get((share, name), (None, None))
         first = next(
-            (o for o in noisy if o.entry.method == EAN and (_share(o), o.entry.corpus) == (share, corpus)),
+            (o for o in noisy if o.entry.method == EAN and (flipped(o), o.entry.corpus) == (share, corpus)),
             None,
         )
         told = (
             _against(seen[first.name], seen[outcome.name]) if first and first is not outcome else (NONE,) * 3
         )
-        accuracies = _spread(seen[outcome.name].accuracies)
+        accuracies = spread(seen[outcome.name].accuracies)
         rows.append(
-            (f"{share:.0%}", name, *map(_printed, printed), f"{outcome.name}: {accuracies}", *told, corpus)
+            (f"{share:.0%}", name, *map(printed_as, printed), f"{outcome.name}: {accuracies}", *told, corpus)
         )
     header = (
         "flipped", "method", "paper, ferplus, %", "paper, raf_db, %", "here, %", "EAN less it, points",
@@ -154,16 +127,16 @@ def _against(ean: Rights, other: Rights) -> tuple[str, str, str]:
 def _backbones(outcomes: Sequence[Outcome]) -> Grid | None:
     own = [
         o for o in outcomes
-        if o.entry.method == EAN and not _share(o) and _settings(o)["graph"]["links"] == "identity"
+        if o.entry.method == EAN and not flipped(o) and settings_of(o)["graph"]["links"] == "identity"
     ]  # fmt: skip
     if not own:
         return None
-    corpora = _corpora(own)
+    corpora = corpora_of(own)
     rows = []
     for name, (ferplus, raf_db) in paper.EAN_BACKBONES.items():
         for on in (False, True):
             of = [o for o in own if _backbone(o) == (name, on)]
-            here = [_accuracy([o for o in of if o.entry.corpus == corpus]) for corpus in corpora]
+            here = [accuracy([o for o in of if o.entry.corpus == corpus]) for corpus in corpora]
             what = f"{name}{' with generator' if on else ''}"
             rows.append((what, f"{ferplus[on]:.1f}", f"{raf_db[on]:.1f}", *here))
     header = ("backbone", *(f"paper, {c}, %" for c in paper.EAN_CORPORA), *(f"here, {c}, %" for c in corpora))
@@ -172,24 +145,24 @@ def _backbones(outcomes: Sequence[Outcome]) -> Grid | None:
 
 
 def _backbone(outcome: Outcome) -> tuple[str, bool]:
-    settings = _settings(outcome)
+    settings = settings_of(outcome)
     return settings["backbone"], settings["generator"]["use"]
 
 
 def _parts(outcomes: Sequence[Outcome]) -> Grid:
     rows = []
     for outcome in (o for o in outcomes if o.entry.method == EAN):
-        settings = _settings(outcome)
+        settings = settings_of(outcome)
         graph = settings["graph"]
         marks = (
             "yes" if settings["generator"]["use"] else "no",
             graph["links"] + (" (upper bound)" if graph["links"] == "oracle" else ""),
             graph["loss"] if graph["links"] == "similarity" else NONE,
-            f"{_share(outcome):.0%}",
+            f"{flipped(outcome):.0%}",
         )
-        modes = [_spread(_recorded(outcome, f"accuracy_{mode}")) for mode in MODES]
-        links = [_spread(_last(outcome, f"link_{name}")) for name in ("density", "precision", "recall")]
-        changed = _spread(_recorded(outcome, "changed_by_batch"))
+        modes = [spread(recorded(outcome, f"accuracy_{mode}")) for mode in MODES]
+        links = [spread(_last(outcome, f"link_{name}")) for name in ("density", "precision", "recall")]
+        changed = spread(recorded(outcome, "changed_by_batch"))
         rows.append((outcome.name, *marks, *modes, changed, *links))
     header = (
         "experiment", "generator", "links", "link loss", "flipped", "alone, %", "gallery, %", "batch, %",
@@ -204,16 +177,16 @@ def _parts(outcomes: Sequence[Outcome]) -> Grid:
 
 
 def _steady(outcomes: Sequence[Outcome]) -> Grid | None:
-    own = [o for o in outcomes if o.entry.method == EAN and _recorded(o, "changed_relit")]
+    own = [o for o in outcomes if o.entry.method == EAN and recorded(o, "changed_relit")]
     if not own:
         return None
     rows = []
     for outcome in own:
-        changed = [_spread(_recorded(outcome, f"changed_{name}")) for name in COPIES]
-        generator = "yes" if _settings(outcome)["generator"]["use"] else "no"
-        links = _settings(outcome)["graph"]["links"]
+        changed = [spread(recorded(outcome, f"changed_{name}")) for name in COPIES]
+        generator = "yes" if settings_of(outcome)["generator"]["use"] else "no"
+        links = settings_of(outcome)["graph"]["links"]
         seeds = str(len({cell["seed"] for cell in outcome.scores["cells"]}))
-        rows.append((outcome.name, generator, links, f"{_share(outcome):.0%}", *changed, seeds))
+        rows.append((outcome.name, generator, links, f"{flipped(outcome):.0%}", *changed, seeds))
     header = ("experiment", "generator", "links", "flipped", *(f"{c}, %" for c in COPIES.values()), "seeds")
     caption = (
         "Share of clean frontal test faces whose predicted expression changes, for another picture of the "
@@ -224,12 +197,6 @@ def _steady(outcomes: Sequence[Outcome]) -> Grid | None:
     return Grid(header, rows, caption)
 
 
-def _recorded(outcome: Outcome, name: str) -> list[float]:
-    """A figure of the test part of every training that has it."""
-    records = [cell.get("record") or {} for cell in outcome.run["cells"]]
-    return [float(record[f"test_{name}"]) for record in records if f"test_{name}" in record]
-
-
 def _last(outcome: Outcome, name: str) -> list[float]:
     """A figure of the last epoch that tells it, of every training."""
     found: dict[tuple[int, int], tuple[int, float]] = {}
@@ -238,56 +205,3 @@ def _last(outcome: Outcome, name: str) -> list[float]:
         if point["name"] == name and point["value"] is not None and at >= found.get(cell, (-1, 0.0))[0]:
             found[cell] = (at, point["value"])
     return [value for _, value in found.values()]
-
-
-def _hsnet(outcomes: Sequence[Outcome], number: int, corpus: str) -> Grid | None:
-    own = [o for o in outcomes if o.entry.corpus == corpus and _flags(o) == (True, True, True)]
-    if not own:
-        return None
-    rows = [
-        (name, *map(_printed, printed), NONE, NONE) for name, printed in paper.HSNET[number, corpus].items()
-    ]
-    for outcome in own:
-        values = [[cell[name] for cell in outcome.scores["cells"]] for name in ("mean_accuracy", "accuracy")]
-        rows.append((outcome.name, NONE, NONE, *map(_spread, values)))
-    header = (
-        "method",
-        "paper, mean accuracy, %",
-        "paper, accuracy, %",
-        "here, mean accuracy, %",
-        "here, accuracy, %",
-    )
-    return Grid(header, rows, "Here: mean, and ± the standard deviation, over trainings.")
-
-
-def _hsnet_parts(outcomes: Sequence[Outcome]) -> Grid | None:
-    own = [o for o in outcomes if not _share(o)]
-    if len({_flags(o) for o in own}) < 2:
-        return None
-    corpora = _corpora(own)
-    yes: Callable[[bool], str] = lambda on: "yes" if on else "no"  # noqa: E731
-    rows = []
-    for flags, printed in paper.HSNET_ABLATION.items():
-        here = [_accuracy([o for o in own if _flags(o) == flags and o.entry.corpus == c]) for c in corpora]
-        rows.append((*map(yes, flags), f"{printed:.2f}", *here))
-    header = ("DIB", "FGAL", "KTL", "paper, raf_db, %", *(f"here, {c}, %" for c in corpora))
-    return Grid(header, rows, "Accuracy. Without DIB the body is Inception-ResNet-V1's.")
-
-
-def _levels(outcomes: Sequence[Outcome]) -> Grid | None:
-    own = [o for o in outcomes if any(_recorded(o, f"weight_a_{name}") for name in o.scores["classes"])]
-    classes = list(dict.fromkeys(name for o in own for name in o.scores["classes"]))
-    rows = []
-    for outcome in own:
-        for level, what in zip("abc", ("finest", "middle", "coarsest"), strict=True):
-            found = [_recorded(outcome, f"weight_{level}_{name}") for name in classes]
-            rows.append((outcome.name, what, *(f"{fmean(v):.2f}" if v else NONE for v in found)))
-    caption = (
-        "Lambda, from 0 to 1 and no share of 1: means over the test faces of a class, and over trainings."
-    )
-    return Grid(("experiment", "level", *classes), rows, caption) if rows else None
-
-
-def _flags(outcome: Outcome) -> tuple[bool, bool, bool]:
-    settings = _settings(outcome)
-    return settings["dib"], settings["fgal"], settings["ktl"]

@@ -29,7 +29,7 @@ from mien.config import Section
 from mien.methods.contract import Method, Phase, Schedule
 from mien.parts.augment import Augmentation, augment
 from mien.parts.inception_resnet import Body, ConvBN, Recognition, Stem, he, scaled
-from mien.parts.pictures import Light, normalise, resize
+from mien.parts.pictures import Light, normalise, quick, resize
 from mien.parts.schedule import ScheduleName, schedule
 from mien.parts.weights import load_weights
 from mien.shards.batch import Batch
@@ -278,7 +278,7 @@ class HSNet(Method):
         for parameter in self.moved_by(phase, turn):
             groups[id(parameter) in slow]["params"].append(parameter)
         betas = (self.config.adam_betas[0], self.config.adam_betas[1])
-        return Adam(groups, of.learning_rate, betas, weight_decay=of.weight_decay)
+        return Adam(groups, of.learning_rate, betas, weight_decay=of.weight_decay, fused=True)
 
     def schedule(self, phase: Phase, turn: str, optimizer: Optimizer) -> Schedule | None:
         """A cosine for the knowledge transfer, then as the settings say."""
@@ -342,7 +342,8 @@ class HSNet(Method):
     def _pixels(self, batch: Batch, how: Augmentation) -> Tensor:
         pixels = resize(batch.faces, self.config.input_px, self.config.window)
         pixels = augment(pixels, batch.seed, how) if self.training else pixels
-        return normalise(pixels, self.config.light)
+        pixels = normalise(pixels, self.config.light)
+        return quick(pixels) if self.training else pixels
 
     def _terms(self, logits: Tensor, batch: Batch, phase: Phase) -> dict[str, Tensor]:
         smoothing = 0.0 if phase.name == TRANSFER else self.config.label_smoothing

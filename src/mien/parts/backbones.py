@@ -8,7 +8,8 @@ from torchvision.models.alexnet import AlexNet
 from torchvision.models.vgg import cfgs, make_layers
 
 from mien.parts.inception_resnet import scaled
-from mien.parts.resnet import Scaled, quick
+from mien.parts.pictures import quick
+from mien.parts.resnet import Scaled
 
 BackboneName = Literal["resnet18", "alexnet", "vgg13", "vgg16"]
 CUTS = {"alexnet": 8, "vgg13": 14, "vgg16": 16}  # behind the ReLU of the third convolution or block
@@ -39,10 +40,9 @@ class Backbone(nn.Module):
 
     def below(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) -> the mid-level map (N, tapped, h, w): an eighth of the side, a quarter for VGG."""
-        net = self.network
+        net, pixels = self.network, quick(pixels) if self.training else pixels
         if isinstance(net, Scaled):
-            stem = net.relu(net.bn1(net.conv1(quick(pixels) if self.training else pixels)))
-            out: Tensor = net.layer2(net.layer1(net.maxpool(stem)))
+            out: Tensor = net.layer2(net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(pixels))))))
         else:
             out = self._layers(pixels, 0, self._cut)
         return out

@@ -47,7 +47,8 @@ class Stage(Section):
 class HNGSettings(Section):
     """Settings of hard negative generation; the defaults are the paper's, or stand in for its silence."""
 
-    judges_from: Literal["file", "trained"] = "file"
+    judges_from: Literal["file", "trained", "model"] = "file"
+    model_file: str | None = None  # with judges_from: model, an IDFERM whose generator is gone on with
     vgg_file: str = "weights/vgg_face_dag.pth"  # width 1
     light_cnn_file: str = "weights/light_cnn_4.safetensors"  # width 1, 128 px
     judges: Stage = Stage(epochs=30)  # with judges_from: trained
@@ -68,6 +69,8 @@ class HNGSettings(Section):
     def _consistent(self) -> Self:
         if self.judges_from == "file" and (self.judges_width, self.judges_px[1]) != (1, 128):
             raise ValueError("judges_from: file needs judges_width 1 and Light-CNN's side in judges_px 128")
+        if (self.judges_from == "model") != (self.model_file is not None):
+            raise ValueError("judges_from: model and model_file go together")
         corpora = [stage.corpus for stage in self.generation]
         if len(set(corpora)) < len(corpora):
             raise ValueError("generation names a corpus twice")
@@ -88,8 +91,15 @@ class HardNegatives(nn.Module):
         self.guides: Guides | None = None
         self.register_buffer("units", torch.ones(3))
 
-    def load_judges(self, method: str) -> dict[str, str]:
-        """Fill the judges from their files; the files' SHA-256 by setting. MienError names the setting."""
+    def load(self, method: str) -> dict[str, str]:
+        """Fill judges, or judges and generator, from their files; the files' SHA-256 by setting.
+
+        MienError names the setting.
+        """
+        if self.settings.model_file:
+            self.generator = Generator(self.settings.generation_width, self.slope)
+            key = f"methods.{method}.model_file"
+            return {"model_file": load_weights(self, self.settings.model_file, key, within="hng")}
         judges = {"vgg_file": self.judges.vgg, "light_cnn_file": self.judges.light}
         return {
             name: load_weights(judge, getattr(self.settings, name), f"methods.{method}.{name}")

@@ -1,8 +1,9 @@
 """torchvision's ResNet-18 at any width, under torchvision's names (He et al., CVPR 2016)."""
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
+
+from mien.parts.pictures import quick
 
 
 class Scaled(ResNet):  # type: ignore[misc]
@@ -26,8 +27,3 @@ class Scaled(ResNet):  # type: ignore[misc]
         """(N, 3, H, W) -> (N, classes)."""
         out: Tensor = super().forward(quick(pixels) if self.training else pixels)
         return out
-
-
-def quick(pixels: Tensor) -> Tensor:
-    """Channels last: the same sums in another order, in a sixth to a third less time on a CPU."""
-    return pixels.contiguous(memory_format=torch.channels_last)

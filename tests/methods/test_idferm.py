@@ -224,7 +224,31 @@ def test_judges_come_from_files_where_they_are_named(tmp_path: Path) -> None:
         tiny.build("idferm", **config).start(method.phases()[0], 1)
 
 
+def test_generation_goes_on_from_a_trained_model_with_its_judges(tmp_path: Path) -> None:
+    trained, _ = at(FINE_TUNING)
+    methods.save(trained, "idferm", tmp_path, {})
+    config = {"judges_from": "model", "model_file": str(tmp_path / methods.WEIGHTS)}
+    method = tiny.build("idferm", ("neutral", "happy"), seed=5, **config)
+    assert [phase.name for phase in method.phases()] == ["generation", "fine_tuning"]
+    assert dict(IDFERM.files(method.config)) == {"model_file": tmp_path / methods.WEIGHTS}
+    method.start(method.phases()[0], 2)
+    faces = tiny.faces(4)
+    assert torch.equal(method.hng.generated(faces), trained.hng.generated(faces))
+    seen = faces.faces[:, :1].float()
+    assert torch.equal(method.hng.known(seen), trained.hng.known(seen))
+    assert method.hng.discriminator is not None
+    record = method.record()
+    assert record["judges of generated faces"].startswith("model_file ")
+    assert record["pairs to neutral from"] == "what model_file learnt from, then the training people alone"
+    wider = tiny.build("idferm", generation_width=0.125, **config)
+    with pytest.raises(MienError, match=r"methods\.idferm\.model_file names .*, whose .* is "):
+        wider.start(wider.phases()[0], 2)
+
+
 def test_settings_that_contradict_each_other_are_refused() -> None:
+    for given in ({"judges_from": "model"}, {"judges_from": "trained", "model_file": "x.safetensors"}):
+        with pytest.raises(ValidationError, match="judges_from: model and model_file go together"):
+            IDFERMConfig(**given)
     with pytest.raises(ValidationError, match="judges_from: file needs judges_width 1"):
         IDFERMConfig(judges_from="file", judges_width=0.5)
     with pytest.raises(ValidationError, match="names a corpus twice"):

@@ -91,11 +91,12 @@ class IDFERM(MetricLearner, Method):
 
     @classmethod
     def files(cls, config: Section) -> Mapping[str, Path]:
-        """The judges' weight files, unless they are trained here or not needed."""
+        """The files of judges, or of the model to go on from, unless they are trained here or not needed."""
         assert isinstance(config, IDFERMConfig)
         if config.judges_from == "trained" or not config.metric_weight:
             return {}
-        return {name: Path(getattr(config, name)) for name in ("vgg_file", "light_cnn_file")}
+        named = ("model_file",) if config.judges_from == "model" else ("vgg_file", "light_cnn_file")
+        return {name: Path(getattr(config, name)) for name in named}
 
     def phases(self) -> Sequence[Phase]:
         """Judges, generation on each corpus, pre-training where there is some, fine-tuning."""
@@ -121,8 +122,8 @@ class IDFERM(MetricLearner, Method):
             return
         if self.hng is None:
             self.hng = HardNegatives(self.config, self.config.slope)
-            if self.config.judges_from == "file":
-                self._sha256 = self.hng.load_judges("idferm")
+            if self.config.judges_from != "trained":
+                self._sha256 = self.hng.load("idferm")
         if generates(phase):
             self.hng.begin()
         else:
@@ -239,7 +240,8 @@ class IDFERM(MetricLearner, Method):
         trained = f"NOT VGG-FACE, NOT LIGHT-CNN'S WEIGHTS: trained here to tell apart {corpora([c.judges])}"
         files = ", ".join(f"{name} {sha256}" for name, sha256 in self._sha256.items())
         judges = trained if c.judges_from == "trained" else files
-        return {"judges of generated faces": judges, "pairs to neutral from": corpora(c.generation), **taken}
+        pairs = ("what model_file learnt from, then " if c.model_file else "") + corpora(c.generation)
+        return {"judges of generated faces": judges, "pairs to neutral from": pairs, **taken}
 
 
 def generates(phase: Phase) -> bool:

@@ -107,3 +107,13 @@ def test_the_identity_is_no_propagation_and_parameters_are_counted() -> None:
     assert sum(p.numel() for p in Associated(512, 256, 8).parameters()) == 133_384
     x = torch.randn(5, 512)
     torch.testing.assert_close(net(x), net(x, propagation(torch.eye(5))), rtol=0, atol=1e-5)
+
+
+def test_one_convolution_is_equation_8_as_printed() -> None:
+    torch.manual_seed(0)
+    net = Associated(6, None, 3)
+    assert sum(p.numel() for p in net.parameters()) == 6 * 3 + 3
+    x, p, kept = torch.randn(4, 6), propagation(torch.ones(4, 4)), torch.tensor([0.0, 2.0]).repeat(4, 3)
+    theta, bias = net.second.weight.T, net.second.bias
+    torch.testing.assert_close(net(x, p, kept), p @ (x * kept) @ theta + bias)
+    assert net.dropped == 6

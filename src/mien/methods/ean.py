@@ -69,8 +69,8 @@ class EANConfig(Section):
     light: Light = "kept"  # evened: grey faces of one brightness and contrast
     generator: Invariance = Invariance()
     graph: Graph = Graph()
-    hidden: int = Field(256, ge=1)
-    dropout: float = Field(0.5, ge=0, lt=1)
+    hidden: int | None = Field(256, ge=1)  # of the first of two convolutions; None: one, as eq. 8 is printed
+    dropout: float = Field(0.5, ge=0, lt=1)  # of the hidden layer, or of the features where there is none
     batch_size: int = Field(64, ge=2)
     warmup_epochs: int = Field(50, ge=0)  # A = I
     association_epochs: int = Field(50, ge=1)
@@ -222,7 +222,7 @@ class EAN(Method):
             label, _ = gathered(torch.stack([batch.label, self._given(batch), _true(batch)], dim=1))
             a = self._adjacency(whole, label[:, 1], whole.mean(dim=0))
             p, terms = propagation(a), self._link_terms(a, label[:, 0], label[:, 2])
-        kept = dropped(seed[:, 0], c.hidden, c.dropout) if self.training else None
+        kept = dropped(seed[:, 0], self.association.dropped, c.dropout) if self.training else None
         logits = self.association(whole, p, kept)[own : own + len(batch)]
         terms["cross_entropy"] = cross_entropy(logits.float(), batch.label, label_smoothing=c.label_smoothing)
         if self.discriminator is not None:

@@ -75,21 +75,30 @@ def propagation(a: Tensor) -> Tensor:
 
 
 class Associated(nn.Module):
-    """Two graph convolutions (eq. 8): Z = P X Theta, with ReLU and dropout between."""
+    """A graph convolution (eq. 8): Z = P X Theta; or, of Kipf's shape, two with ReLU and dropout between.
 
-    def __init__(self, features: int, hidden: int, classes: int) -> None:
+    Weights begin as Kipf's (Glorot): under torch's default a hidden layer learns a quarter slower.
+    """
+
+    def __init__(self, features: int, hidden: int | None, classes: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(features, hidden), nn.Linear(hidden, classes)
+        self.dropped = features if hidden is None else hidden  # width of what dropout is for
+        self.first = None if hidden is None else nn.Linear(features, hidden)
+        self.second = nn.Linear(self.dropped, classes)
+        for layer in (self.first, self.second):
+            if layer is not None:
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, p: Tensor | None = None, kept: Tensor | None = None) -> Tensor:
-        """x (..., N, D), p (..., N, N) or None for the identity, kept (N, hidden) -> logits (..., N, C)."""
-        hidden = torch.relu(_mixed(self.first, x, p))
-        return _mixed(self.second, hidden if kept is None else hidden * kept, p)
+        """x (..., N, D), p (..., N, N) or None for the identity, kept (N, dropped) -> logits (..., N, C)."""
+        last = x if self.first is None else torch.relu(_mixed(self.first, x, p))
+        return _mixed(self.second, last if kept is None else last * kept, p)
 
 
-def dropped(seed: Tensor, hidden: int, share: float) -> Tensor:
-    """Dropout by each face's own seed (N,), equal on every rank: factors (N, hidden)."""
-    return (uniform(apart(seed, DROPOUT), hidden) >= share).float() / (1 - share)
+def dropped(seed: Tensor, width: int, share: float) -> Tensor:
+    """Dropout by each face's own seed (N,), equal on every rank: factors (N, width)."""
+    return (uniform(apart(seed, DROPOUT), width) >= share).float() / (1 - share)
 
 
 def _mixed(layer: nn.Linear, x: Tensor, p: Tensor | None) -> Tensor:

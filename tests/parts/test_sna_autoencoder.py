@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from mien.parts.sna_autoencoder import CLIP, AutoEncoding, Critic, Decoder, Encoder, Refinement, autoencoding
+from mien.parts.sna_autoencoder import (
+    CLIP,
+    AutoEncoding,
+    Critic,
+    Decoder,
+    Encoder,
+    Refinement,
+    Residual,
+    autoencoding,
+)
 from mien.parts.sna_neighbourhood import Neighbourhood
 
 
@@ -67,3 +76,19 @@ def test_the_critics_weights_stay_in_bounds_after_each_step() -> None:
         largest = max(float(parameter.detach().abs().max()) for parameter in near.critic.parameters())
         assert largest == pytest.approx(CLIP)
     assert near.critic.tell.bias.grad.abs().max() < 1e-6  # no difference of two answers hangs on it
+
+
+def test_the_code_holds_its_features_from_the_start() -> None:
+    torch.manual_seed(0)
+    near = Neighbourhood(32, 0.25, dropout=0.0, code=80)  # as many numbers as stage d has: 20 of 2x2
+    features = torch.randn(3, 80)
+    rebuilt = near.decoder.spread(near.encoder.code(features))
+    torch.testing.assert_close(rebuilt, features)
+
+
+def test_a_keeping_block_starts_as_it_is_named() -> None:
+    torch.manual_seed(0)
+    block, x = Residual(4), torch.rand(2, 4, 8, 8)
+    assert torch.equal(block(x), x)
+    block(x).square().sum().backward()
+    assert block.norm2.weight.grad.abs().min() > 0

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.optim import RMSprop
 
-from mien.parts.sna_autoencoder import Refinement
-from mien.parts.sna_neighbourhood import Neighbourhood, set_aside
+from mien.parts.sna_autoencoder import AutoEncoding, Refinement
+from mien.parts.sna_neighbourhood import Neighbourhood, falling, set_aside, stepping
 
 
 def made() -> Neighbourhood:
@@ -115,3 +116,35 @@ def test_the_encoder_learns_in_the_refinement_only_if_it_is_told_to() -> None:
     sum(near.deceiving(x, lambda pictures: [pictures] * 3, how, 4.0).values()).backward()
     assert all(parameter.grad is not None for parameter in near.encoder.parameters())
     assert len(near.refined_by("generator", Refinement())) < len(moved)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "refining", "still"), [(1, False, False), (2, False, True), (0, True, True)]
+)
+def test_batch_norm_settles_when_it_is_told_to(epoch: int, refining: bool, still: bool) -> None:
+    near, x = made().train(), torch.randn((4, 1, 32, 32), generator=torch.Generator().manual_seed(1))
+    near.stand(AutoEncoding(settled_epoch=2), refining, epoch)
+    near.autoencoding(x, AutoEncoding(dropout=0.0))
+    moved = {name for name, value in near.named_buffers() if name.endswith("batches_tracked") and value}
+    assert bool(moved) is not still
+    near.train()
+    near.stand(AutoEncoding(), refining, epoch)
+    assert all(module.training for module in near.decoder.modules())
+
+
+def test_rates_fall_as_the_settings_say() -> None:
+    def rates(how, epochs: int) -> list[float]:
+        optimizer = stepping(made().parameters(), how) if isinstance(how, AutoEncoding) else None
+        optimizer = optimizer or RMSprop(made().parameters(), how.learning_rate)
+        schedule, seen = falling(optimizer, how, epochs), []
+        for _ in range(epochs):
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule and schedule.step()
+        return seen
+
+    half = pytest.approx([1.0, 0.75, 0.25], abs=1e-6)
+    assert rates(AutoEncoding(optimizer="muon", learning_rate=1.0, schedule="cosine"), 3) == half
+    assert rates(AutoEncoding(learning_rate=1.0, decay_epochs=2), 3) == pytest.approx([1.0, 1.0, 0.1])
+    assert rates(Refinement(learning_rate=1.0, schedule="cosine"), 3) == half
+    assert rates(Refinement(learning_rate=1.0), 3) == [1.0, 1.0, 1.0]

@@ -4,7 +4,8 @@ Paper: Fu et al., *Semantic Neighborhood-Aware Deep Facial Expression Recognitio
 it is silent: convolutions before a batch norm have no bias; a residual block is the usual pair of 3x3
 convolutions, an enlarging one has a transposed convolution first and nearest neighbours with a 1x1
 convolution on its skip; linear layers have no activation. Stage o is printed with stride 2 but keeps its
-side, so its stride is 1. The critic is not described. Faces are grey, in -1..1.
+side, so its stride is 1. The critic is not described. Faces are grey, in -1..1. Blocks that keep their side
+start as the identity (Goyal et al. 2017), and z undoes itself from the start (parts/sna_neighbourhood.py).
 """
 
 import itertools
@@ -29,10 +30,13 @@ class AutoEncoding(Section):
 
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(256, ge=2)
+    optimizer: Literal["sgd", "muon"] = "sgd"
     learning_rate: float = Field(1e-3, gt=0)
-    decay_epochs: int = Field(10, ge=1)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["tenths", "cosine"] = "tenths"  # cosine: down to 0
+    decay_epochs: int = Field(10, ge=1)  # of tenths
+    momentum: float = Field(0.9, ge=0, lt=1)  # of SGD
     weight_decay: float = Field(4e-4, ge=0)
+    settled_epoch: int | None = Field(None, ge=1)  # from then on batch norm uses its running statistics
     dropout: float = Field(0.1, ge=0, lt=1)
     picture_weight: float = Field(4.0, ge=0)  # alpha_0; the other scales weigh 1
     targets_learn: bool = False  # the clean features get gradients too
@@ -45,7 +49,9 @@ class Refinement(Section):
 
     epochs: int = Field(100, ge=1)
     batch_size: int = Field(64, ge=2)
+    optimizer: Literal["rmsprop", "muon"] = "rmsprop"  # the critic's is RMSprop
     learning_rate: float = Field(1e-4, gt=0)
+    schedule: Literal["constant", "cosine"] = "constant"  # of both rates
     critic_rate: float = Field(2e-5, gt=0)
     critic_every: int = Field(10, ge=1)  # steps, from the second epoch on
     autoencoder_weight: float = Field(1e-3, ge=0)  # lambda_AE
@@ -99,6 +105,7 @@ class Residual(nn.Module):
         self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.norm2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape in and out."""

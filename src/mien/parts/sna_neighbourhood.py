@@ -16,8 +16,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim import SGD, Optimizer, RMSprop
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau, StepLR
 
+from mien.parts.muon import Muon
 from mien.parts.noise import apart, normal
+from mien.parts.schedule import schedule
 from mien.parts.sna_autoencoder import (
     AutoEncoding,
     Critic,
@@ -28,7 +31,7 @@ from mien.parts.sna_autoencoder import (
 )
 from mien.parts.sna_classifier import Classification, TwoScale
 from mien.parts.sna_tally import NOISES, alike_at, peak_ratio, slope_energy
-from mien.parts.statistics import unmoved
+from mien.parts.statistics import hold, unmoved
 from mien.parts.weights import load_weights
 
 CRITIC, GENERATOR = "critic", "generator"
@@ -51,6 +54,7 @@ class Neighbourhood(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = Encoder(side, width, dropout, code), Decoder(side, width, code)
+        self._start_near_linear()
         self.unrefined: nn.ModuleList | None = None  # E and G
         self.critic: Critic | None = None
         self._critic = (side, width)
@@ -58,6 +62,14 @@ class Neighbourhood(nn.Module):
         self.register_buffer("autoencoder_weight", torch.ones(()))
         self._noise = noise  # of the settings
         self.register_buffer("noise", torch.tensor(NOISES[0] if noise is None else noise))
+
+    @torch.no_grad()
+    def _start_near_linear(self) -> None:
+        """Let the code hold its features from the start: an orthogonal map, undone by its transpose."""
+        nn.init.orthogonal_(self.encoder.code.weight)
+        self.decoder.spread.weight.copy_(self.encoder.code.weight.T)
+        nn.init.zeros_(self.encoder.code.bias)
+        nn.init.zeros_(self.decoder.spread.bias)
 
     def keep_unrefined(self) -> None:
         """Set copies of E and G aside as they are."""
@@ -82,6 +94,13 @@ class Neighbourhood(nn.Module):
         self.critic = Critic(*self._critic)
         self.critic.clip()
 
+    def stand(self, how: AutoEncoding, refining: bool, epoch: int) -> None:
+        """What of it stays in evaluation mode in an epoch: the refined encoder, settled batch norm."""
+        if refining:
+            self.encoder.eval()
+        if how.settled_epoch is not None and (refining or epoch >= how.settled_epoch):
+            hold(self)
+
     def refined_by(self, turn: str, how: Refinement) -> list[nn.Parameter]:
         """The parameters that a turn of the refinement moves."""
         assert self.critic is not None
@@ -90,9 +109,11 @@ class Neighbourhood(nn.Module):
         return [*self.decoder.parameters(), *(self.encoder.parameters() if how.encoder_learns else ())]
 
     def optimizer(self, turn: str, how: Refinement) -> Optimizer:
-        """RMSprop without momentum, which clips the critic's weights after each of its steps."""
+        """RMSprop without momentum, or Muon for the generator; the critic's weights are clipped each time."""
         critic = self.critic
         assert critic is not None
+        if turn == GENERATOR and how.optimizer == "muon":
+            return Muon(self.refined_by(turn, how), how.learning_rate)
         if turn == GENERATOR:
             return RMSprop(self.refined_by(turn, how), how.learning_rate)
         optimizer = RMSprop(self.refined_by(turn, how), how.critic_rate)
@@ -185,9 +206,22 @@ class Neighbourhood(nn.Module):
         return found
 
 
-def sgd(moved: Iterable[nn.Parameter], how: Classification | AutoEncoding) -> Optimizer:
-    """SGD at the rates of a phase."""
+def stepping(moved: Iterable[nn.Parameter], how: Classification | AutoEncoding) -> Optimizer:
+    """SGD at the rates of a phase; Muon, without decay of weights, where the auto-encoder is to have it."""
+    if isinstance(how, AutoEncoding) and how.optimizer == "muon":
+        return Muon(moved, how.learning_rate)
     return SGD(moved, how.learning_rate, how.momentum, weight_decay=how.weight_decay)
+
+
+def falling(
+    optimizer: Optimizer, how: Classification | AutoEncoding | Refinement, epochs: int
+) -> LRScheduler | ReduceLROnPlateau | None:
+    """A phase's rate: a tenth every few epochs, half a cosine, or the same throughout."""
+    if isinstance(how, Refinement):
+        return schedule(how.schedule, optimizer, epochs)
+    if isinstance(how, AutoEncoding) and how.schedule == "cosine":
+        return schedule("cosine", optimizer, epochs)
+    return StepLR(optimizer, how.decay_epochs, gamma=0.1)
 
 
 def holds(file: str, part: str) -> bool:

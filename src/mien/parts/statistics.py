@@ -31,3 +31,10 @@ def unmoved(*networks: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+def hold(network: nn.Module) -> None:
+    """Normalise by running statistics, and leave them as they are, until the next call of `train`."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()

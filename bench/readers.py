@@ -26,7 +26,7 @@ import webdataset as wds
 
 from mien.config.shard import Shard
 from mien.manifest.tables import ALIGNED, LANDMARKS, MANIFEST, write_table
-from mien.shards.index import Index
+from mien.shards.index import Index, read_index
 from mien.shards.indexed import IndexedReader
 from mien.shards.streaming import StreamingReader
 from mien.shards.writer import write_shards
@@ -69,7 +69,8 @@ def make(into: Path) -> Index:
     write_table(pa.Table.from_pylist(faces, ALIGNED), into / "aligned", ALIGNED)
     write_table(pa.Table.from_pylist(points, LANDMARKS), into / "points", LANDMARKS)
     tables = (into / name for name in ("manifest", "aligned", "points"))
-    return write_shards("bench", *tables, into=into / "shards", params=Shard(samples_per_shard=512))
+    write_shards("bench", *tables, into=into / "shards", params=Shard(samples_per_shard=512))
+    return read_index(into / "shards")
 
 
 def decoder_alone(index: Index) -> Callable[[int], int]:

@@ -10,7 +10,7 @@ from mien.shards.writer import write_shards
 
 def main(name: str, corpus: str, aligned: str, landmarks: str, shards: str) -> None:
     params, manifest = load_params(), Path(corpus) / "manifest.parquet"
-    index = write_shards(
+    write_shards(
         name,
         manifest=manifest,
         aligned=Path(aligned),
@@ -18,7 +18,7 @@ def main(name: str, corpus: str, aligned: str, landmarks: str, shards: str) -> N
         into=Path(shards),
         params=params.shard,
     )
-    write_croissant(index, params.corpora[name].kind, is_gated(manifest))
+    write_croissant(Path(shards), params.corpora[name].kind, is_gated(manifest))
 
 
 if __name__ == "__main__":

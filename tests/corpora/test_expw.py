@@ -48,6 +48,15 @@ def test_faces_of_low_confidence_may_stay_unlabelled(root):
     assert [r.get("expression") for r in rows] == ["fear", "happy", None]
 
 
+def test_the_folder_of_the_packed_pictures_is_found(root):
+    (root / "image").rename(root / "origin")
+    (root / "image").mkdir()
+    (root / "origin").rename(root / "image" / "origin")
+    rows = read(ExpwCorpus, root)
+    assert [r["path"] for r in rows][:2] == ["image/origin/afraid_man_1.jpg", "image/origin/crowd_2.jpg"]
+    assert [r["key"] for r in rows] == ["afraid_man_1-face0", "crowd_2-face0", "crowd_2-face1"]
+
+
 def test_folders_may_have_other_names(root):
     (root / "image").rename(root / "origin")
     (root / LIST).rename(root / "label.lst")

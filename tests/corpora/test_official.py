@@ -7,7 +7,7 @@ import pytest
 from mien.config import MienError
 from mien.config.corpora import CfpCorpus, Official, OfficialCorpus
 from mien.corpora.catalogue import CATALOGUE
-from mien.corpora.official import adapter, counts_of
+from mien.corpora.official import Counts, adapter
 from tests.corpora.trees import draw, read, section, write
 
 KINDS = {kind.model_fields["kind"].annotation.__args__[0]: kind for kind in get_args(Official)}
@@ -96,7 +96,10 @@ def test_counts_by_hand():
         row("e", "fear", sequence="s"),
         row("f", None, sequence="t"),
     ]
-    assert counts_of(rows) == {
+    counts = Counts()
+    for each in rows:
+        counts.add(each)
+    assert counts.told() == {
         "rows": 6,
         "pictures": 5,
         "people": 2,

@@ -12,7 +12,7 @@ from mien.config import Params
 from mien.evaluation.predictions import CURVES, PREDICTIONS
 from mien.evaluation.stage import parts_of
 from mien.manifest.tables import ALIGNED, LANDMARKS, MANIFEST, write_table
-from mien.shards.index import Index
+from mien.shards.index import Index, read_index
 from mien.shards.writer import write_shards
 
 EXPRESSIONS = ("neutral", "happy", "sad")
@@ -84,7 +84,8 @@ def make_corpus(
     errors = {"nme": {"eyes": 0.031, "all": 0.052}}
     (landmarks / "landmarks.json").write_text(json.dumps(errors))
     where = {"manifest": files[0], "aligned": files[1], "landmarks": landmarks / "points.parquet"}
-    return write_shards(name, **where, into=data / "shards" / name, params=settings.shard, writers=1)
+    write_shards(name, **where, into=data / "shards" / name, params=settings.shard, writers=1)
+    return read_index(data / "shards" / name)
 
 
 def make_run(

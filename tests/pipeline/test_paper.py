@@ -96,8 +96,8 @@ class Dry:
         align.align_corpus(name, where, manifest, aligned, params.align, params.cluster)
         landmarks.place_landmarks(name, manifest, aligned, points, params)
         inputs = {"manifest": manifest, "aligned": aligned, "landmarks": points / "points.parquet"}
-        index = write_shards(name, **inputs, into=data / "shards" / name, params=params.shard)
-        write_croissant(index, config.kind, is_gated(manifest))
+        write_shards(name, **inputs, into=data / "shards" / name, params=params.shard)
+        write_croissant(data / "shards" / name, config.kind, is_gated(manifest))
 
     def small(self, experiment: str) -> tuple[dict[str, Any], list[str]]:
         """An experiment of one cell and one epoch a phase, and the corpora that it reads."""

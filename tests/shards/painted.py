@@ -12,6 +12,8 @@ import simplejpeg
 
 from mien.config.shard import Shard
 from mien.manifest.tables import ALIGNED, LANDMARKS, MANIFEST, write_table
+from mien.shards.index import Index, read_index
+from mien.shards.writer import write_shards
 
 EXPRESSIONS = ("neutral", "happy", "sad")
 
@@ -84,3 +86,9 @@ def people(count: int = 12, each: int = 4, first: int = 0) -> Corpus:
 
 
 SMALL = Shard(folds=3, samples_per_shard=10)
+
+
+def sharded(name: str, into: Path, **given: object) -> Index:
+    """Shards, and their index as later stages read it."""
+    write_shards(name, into=into, **given)
+    return read_index(into)

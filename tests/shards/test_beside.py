@@ -7,14 +7,13 @@ from mien.config import MienError
 from mien.shards.beside import BesideReader
 from mien.shards.index import Index
 from mien.shards.indexed import IndexedReader
-from mien.shards.writer import write_shards
-from tests.shards.painted import SMALL, people
+from tests.shards.painted import SMALL, people, sharded
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     root = tmp_path_factory.mktemp("beside")
-    return write_shards("painted", **people().write(root / "in"), into=root / "shards", params=SMALL)
+    return sharded("painted", **people().write(root / "in"), into=root / "shards", params=SMALL)
 
 
 def beside(index: Index, size: int = 6) -> BesideReader:

@@ -9,8 +9,7 @@ from PIL import Image
 
 from mien.corpora.catalogue import CATALOGUE
 from mien.shards.croissant import write_croissant
-from mien.shards.writer import write_shards
-from tests.shards.painted import SMALL, Corpus, jpeg, picture
+from tests.shards.painted import SMALL, Corpus, jpeg, picture, sharded
 
 
 @pytest.fixture
@@ -19,11 +18,11 @@ def index(tmp_path):
     for n in range(12):
         known = {"expression": (None, "happy")[n % 2], "subject": f"p{n // 2}", "yaw": float(n)}
         corpus.add(f"face-{n:02d}", jpeg(picture(n)), **known)
-    return write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
+    return sharded("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
 
 
 def test_it_is_valid_and_its_records_are_the_faces(index):
-    written = write_croissant(index, "raf_db", gated=True)
+    written = write_croissant(index.folder, "raf_db", gated=True)
     found = mlcroissant.Dataset(jsonld=str(written))
     assert not found.metadata.ctx.issues.errors
     faces = list(found.records("faces"))
@@ -36,16 +35,16 @@ def test_it_is_valid_and_its_records_are_the_faces(index):
 
 
 def test_the_licence_travels(index):
-    known = json.loads(write_croissant(index, "raf_db", gated=True).read_text())
+    known = json.loads(write_croissant(index.folder, "raf_db", gated=True).read_text())
     assert known["license"].startswith(CATALOGUE["raf_db"].licence)
     assert "Gated" in known["description"]
-    own = json.loads(write_croissant(index, "folder", gated=False).read_text())
+    own = json.loads(write_croissant(index.folder, "folder", gated=False).read_text())
     assert own["license"] == "not stated"
     assert "Gated" not in own["description"]
 
 
 def test_equal_shards_give_equal_bytes_and_a_changed_tar_another_digest(index):
-    first = write_croissant(index, "folder", gated=False).read_bytes()
-    assert write_croissant(index, "folder", gated=False).read_bytes() == first
+    first = write_croissant(index.folder, "folder", gated=False).read_bytes()
+    assert write_croissant(index.folder, "folder", gated=False).read_bytes() == first
     (index.folder / index.column("shard")[0]).write_bytes(b"x")
-    assert write_croissant(index, "folder", gated=False).read_bytes() != first
+    assert write_croissant(index.folder, "folder", gated=False).read_bytes() != first

@@ -10,7 +10,7 @@ from mien.shards import duplicates
 from mien.shards.duplicates import hashes, likeness, near_duplicates, refuse_leaks, thumbnail
 from mien.shards.folds import Split, split_fold
 from mien.shards.writer import write_shards
-from tests.shards.painted import SMALL, Corpus, jpeg, people, picture, png
+from tests.shards.painted import SMALL, Corpus, jpeg, people, picture, png, sharded
 
 
 def bits_apart(a: int, b: int) -> int:
@@ -110,10 +110,7 @@ def test_a_planted_copy_under_another_name_stops_the_build(tmp_path, how):
 def test_a_copy_of_a_person_under_the_same_name_is_fine(tmp_path, how):
     corpus = people()
     corpus.add("planted", COPIES[how](picture(8)), expression="sad", subject="p002")
-    assert (
-        len(write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL))
-        == 49
-    )
+    assert len(sharded("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)) == 49
 
 
 def test_the_same_photograph_cropped_elsewhere_stops_the_build(tmp_path):
@@ -127,7 +124,7 @@ def test_by_picture_allows_it_by_name(tmp_path):
     corpus = people()
     corpus.add("planted", jpeg(picture(8)), subject="somebody-else")
     params = SMALL.model_copy(update={"by": "picture"})
-    index = write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=params)
+    index = sharded("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=params)
     refuse_leaks(index, split_fold(index, 0, 0.2, 0))
     assert index.shares_people
 
@@ -145,7 +142,7 @@ def test_a_person_moved_into_two_parts_is_caught(index):
 def test_a_copy_is_no_leak_while_it_stands_in_no_part_or_in_the_same(tmp_path):
     corpus = people()
     corpus.add("planted", jpeg(picture(8), quality=60), expression="sad")  # of nobody known: goes with p002
-    index = write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
+    index = sharded("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
     assert index.group[48] == index.group[8]
     refuse_leaks(index)
     rest = np.setdiff1d(np.arange(48), [8, 9, 10, 11])
@@ -180,7 +177,7 @@ def test_every_copy_that_went_through_the_detector_again_is_found_among_others(t
             corpus.add(f"two-{number:03d}", jpeg(again), subject=f"q{number}")
             planted.add((f"one-{number:03d}", f"two-{number:03d}", bool(number % 2)))
     params = SMALL.model_copy(update={"by": "picture", "phash_distance": 16})
-    index = write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=params)
+    index = sharded("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=params)
     pairs = near_duplicates(index, np.arange(len(index)))
     named = [index.keys[rows].tolist() for rows in (pairs.first, pairs.second)]
     assert {(*sorted(two), m) for *two, m in zip(*named, pairs.mirrored.tolist(), strict=True)} == planted

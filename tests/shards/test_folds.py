@@ -7,7 +7,7 @@ from mien.config.train import Cell
 from mien.shards.folds import grouped, make_folds, split_fold, split_one_class
 from mien.shards.index import Index
 from mien.shards.writer import write_shards
-from tests.shards.painted import SMALL, Corpus, jpeg, people, picture
+from tests.shards.painted import SMALL, Corpus, jpeg, people, picture, sharded
 
 
 def names(*values):
@@ -97,7 +97,7 @@ def strangers(sequences: bool = False) -> Corpus:
 def test_frames_of_a_sequence_stay_together(tmp_path, by):
     params = Shard(folds=3, by=by)
     paths = strangers(sequences=True).write(tmp_path / "in")
-    index = write_shards("painted", **paths, into=tmp_path / "out", params=params)
+    index = sharded("painted", **paths, into=tmp_path / "out", params=params)
     sequence = index.column("sequence")
     assert all(len(set(index.fold[sequence == s])) == 1 for s in set(sequence))
     assert index.shares_people == (by == "picture")
@@ -108,7 +108,7 @@ def test_unknown_people_are_grouped_by_their_copies(tmp_path):
     corpus.add("copy", jpeg(picture(5), quality=60), expression="sad")
     corpus.add("mirrored", jpeg(picture(9)[:, ::-1], quality=80), expression="sad")
     corpus.add("same", corpus.faces[30]["crop"], expression="happy")
-    index = write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
+    index = sharded("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
     group = dict(zip(index.keys, index.group, strict=True))
     assert group["copy"] == group["f05"]
     assert group["mirrored"] == group["f09"]
@@ -119,7 +119,7 @@ def test_unknown_people_are_grouped_by_their_copies(tmp_path):
 
 def test_by_picture_shares_people_and_says_so(tmp_path):
     params = Shard(folds=3, by="picture", samples_per_shard=10)
-    index = write_shards("painted", **people().write(tmp_path / "in"), into=tmp_path / "out", params=params)
+    index = sharded("painted", **people().write(tmp_path / "in"), into=tmp_path / "out", params=params)
     assert any(len(set(index.fold[index.subject == s])) > 1 for s in set(index.subject))
     assert index.shares_people
     assert '"people_shared": true' in (tmp_path / "out" / "counts.json").read_text()

@@ -66,7 +66,7 @@ def test_a_parquet_table_that_is_no_index_is_refused(tmp_path, index):
 
 
 def test_an_empty_index_is_refused(tmp_path, index):
-    write_index(replace(index, folder=tmp_path, table=index.table.slice(0, 0)))
+    write_index(tmp_path, index.about, [index.table.slice(0, 0)])
     with pytest.raises(MienError, match="empty"):
         read_index(tmp_path)
 

@@ -14,8 +14,7 @@ from mien.manifest.expressions import EXPRESSIONS
 from mien.shards.index import About, Index
 from mien.shards.indexed import IndexedReader
 from mien.shards.label_noise import FLIPS, flips, noisy_labels
-from mien.shards.writer import write_shards
-from tests.shards.painted import SMALL, people
+from tests.shards.painted import SMALL, people, sharded
 
 CLASSES = EXPRESSIONS[:7]
 RAF_DB_TRAIN = 12_271
@@ -92,7 +91,7 @@ def test_a_list_that_does_not_fit_is_refused(tmp_path: Path, text: str, complain
 
 
 def test_a_reader_shows_the_flip_and_knows_the_truth(tmp_path: Path) -> None:
-    index = write_shards("painted", **people().write(tmp_path / "in"), into=tmp_path / "shards", params=SMALL)
+    index = sharded("painted", **people().write(tmp_path / "in"), into=tmp_path / "shards", params=SMALL)
     rows = np.flatnonzero(index.expression != None)  # noqa: E711 - of an array
     shown = noisy_labels(index, rows, LabelNoise(share=0.5, seed=0))
     reader = IndexedReader(index, rows, index.classes, ("label", "true_label"), shown=shown)

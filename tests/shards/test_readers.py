@@ -20,7 +20,7 @@ from mien.shards.index import Index, read_index
 from mien.shards.indexed import IndexedReader
 from mien.shards.streaming import StreamingReader
 from mien.shards.writer import write_shards
-from tests.shards.painted import SMALL, people, picture
+from tests.shards.painted import SMALL, people, picture, sharded
 
 NEEDS = ("faces", "label", "points", "subject")
 READERS = [IndexedReader, StreamingReader]
@@ -32,7 +32,7 @@ def two_tars(tmp_path_factory: pytest.TempPathFactory) -> Index:
     """Fewer tars than ranks."""
     root = tmp_path_factory.mktemp("two")
     params = Shard(folds=3, samples_per_shard=30)
-    return write_shards("painted", **people().write(root / "in"), into=root / "shards", params=params)
+    return sharded("painted", **people().write(root / "in"), into=root / "shards", params=params)
 
 
 def made(kind, index, rows=None, **more):

@@ -14,7 +14,7 @@ from mien.manifest.tables import MANIFEST, read_table, write_table
 from mien.shards import writer
 from mien.shards.index import Index, read_index
 from mien.shards.writer import write_shards
-from tests.shards.painted import SMALL, Corpus, jpeg, people, picture
+from tests.shards.painted import SMALL, Corpus, jpeg, people, picture, sharded
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -103,7 +103,7 @@ def test_the_json_holds_what_is_known(index):
 def test_each_sample_of_a_gated_corpus_says_so(tmp_path):
     paths = people(4).write(tmp_path / "in")
     write_table(read_table(paths["manifest"], MANIFEST), paths["manifest"], MANIFEST, gated=True)
-    index = write_shards("painted", **paths, into=tmp_path / "out", params=SMALL)
+    index = sharded("painted", **paths, into=tmp_path / "out", params=SMALL)
     assert all(json.loads(data)["gated"] for member, data in members(index) if member.name.endswith(".json"))
 
 
@@ -114,7 +114,7 @@ def test_counts_add_up_to_the_manifest(tmp_path):
     corpus.faces[2] |= {"reject": "no face", "crop": None}
     corpus.points[3] |= {"reject": "points outside", "points": None}
     params = SMALL.model_copy(update={"max_reject_share": 0.1})
-    index = write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=params)
+    index = sharded("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=params)
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
     assert counts["rejects"] == {
         "download": {"truncated or damaged": 2}, "align": {"no face": 1}, "landmarks": {"points outside": 1},
@@ -132,7 +132,7 @@ def test_rows_that_an_earlier_stage_rejected_may_lack_in_later_tables(tmp_path):
     corpus = people()
     corpus.pictures[7]["reject"] = "empty file"
     del corpus.faces[7], corpus.points[7]
-    index = write_shards("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
+    index = sharded("painted", **corpus.write(tmp_path / "in"), into=tmp_path / "out", params=SMALL)
     assert "p001-3" not in index.keys
     assert len(index) == 47
 
@@ -189,7 +189,7 @@ def test_keys_that_webdataset_would_misread_are_refused(tmp_path, key):
 
 def test_a_killed_run_leaves_whole_tars_which_the_next_one_keeps(tmp_path, monkeypatch):
     paths = people().write(tmp_path / "in")
-    whole = write_shards("painted", **paths, into=tmp_path / "whole", params=SMALL)
+    whole = sharded("painted", **paths, into=tmp_path / "whole", params=SMALL)
     real, hashed = writer._facts, []
 
     def dies(key: str, crop: bytes) -> dict:
@@ -206,7 +206,7 @@ def test_a_killed_run_leaves_whole_tars_which_the_next_one_keeps(tmp_path, monke
     assert not (tmp_path / "out" / "index.parquet").exists()
 
     monkeypatch.setattr(writer, "_facts", lambda key, crop: hashed.append(key) or real(key, crop))
-    again = write_shards("painted", **paths, into=tmp_path / "out", params=SMALL)
+    again = sharded("painted", **paths, into=tmp_path / "out", params=SMALL)
     assert "p000-0" not in hashed
     assert "p006-1" in hashed
     assert again.digest == whole.digest
@@ -214,15 +214,15 @@ def test_a_killed_run_leaves_whole_tars_which_the_next_one_keeps(tmp_path, monke
 
 
 def test_a_standing_tar_of_other_content_is_written_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "write_index", lambda index: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(writer, "write_index", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         write_shards("painted", **people().write(tmp_path / "a"), into=tmp_path / "out", params=SMALL)
     monkeypatch.undo()
     changed = people()
     changed.faces[0]["crop"] = jpeg(picture(500))
     changed.pictures[20]["expression"] = "disgust"
-    index = write_shards("painted", **changed.write(tmp_path / "b"), into=tmp_path / "out", params=SMALL)
-    fresh = write_shards("painted", **changed.write(tmp_path / "b"), into=tmp_path / "fresh", params=SMALL)
+    index = sharded("painted", **changed.write(tmp_path / "b"), into=tmp_path / "out", params=SMALL)
+    fresh = sharded("painted", **changed.write(tmp_path / "b"), into=tmp_path / "fresh", params=SMALL)
     assert digests(index.folder) == digests(fresh.folder)
 
 

@@ -7,12 +7,13 @@ uncertain stay unlabelled; those marked as no face are left out.
 import json
 import logging
 import re
-from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from mien.config.corpora import AffectNetCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
 from mien.corpora.rows import Row
 from mien.manifest.expressions import ANGER, CONTEMPT, DISGUST, FEAR, HAPPY, NEUTRAL, SAD, SURPRISE
@@ -60,29 +61,34 @@ def official(config: AffectNetCorpus) -> dict[str, int]:
 def listing(tree: Tree, config: AffectNetCorpus) -> Listing:
     """One row a line of the lists, or a picture of the later release."""
     if any(path.startswith("train_set/") for path in tree.files):
-        rows = [_of_2021(tree, path) for path in tree.files if PICTURE.fullmatch(path)]
-        return _without_faceless(tree, rows, set())
-    rows = []
-    seen: Counter[str] = Counter()
+        return _without_faceless(tree, (_of_2021(tree, f) for f in tree.files if PICTURE.fullmatch(f)), set())
+    # the release comes with pictures that only machines annotated
+    below = {f for f in tree.files if f.startswith(f"{config.pictures}/")}
+    return _without_faceless(tree, _of_lists(tree, config), below)
+
+
+def _of_lists(tree: Tree, config: AffectNetCorpus) -> Iterator[Row]:
+    seen: set[str] = set()
     for split, path in LISTS.items():
         for line, entry in enumerate(tree.table(path, COLUMNS), 2):
             row = {"split": split, **_of_2017(tree, path, line, entry, config)}
-            seen[row["path"]] += 1
-            if seen[row["path"]] > 1:
+            if row["path"] in seen:
                 row |= {"name": f"{row['path']}-{split}-line{line}", "reject": f"listed again in {path}"}
-            rows.append(row)
-    listed = {row["path"] for row in rows}
-    # the release comes with pictures that only machines annotated
-    unlisted = {f for f in tree.files if f.startswith(f"{config.pictures}/") and f not in listed}
-    return _without_faceless(tree, rows, unlisted)
+            seen.add(row["path"])
+            yield row
 
 
-def _without_faceless(tree: Tree, rows: list[Row], left_out: set[str]) -> Listing:
+def _without_faceless(tree: Tree, rows: Iterable[Row], unlisted: set[str]) -> Listing:
     """A fifth of the lists is marked as no face: as rejects they would drown those that tell of trouble."""
-    faceless = {row["path"] for row in rows if row.pop("faceless", False)}
+    listed, faceless = Listed(), set()
+    for row in rows:
+        if row.pop("faceless", False):
+            faceless.add(row["path"])
+        else:
+            listed.append(row)
     if faceless:
         log.info("%s: %d pictures marked as no face are left out", tree.name, len(faceless))
-    return Listing([row for row in rows if row["path"] not in faceless], left_out=left_out | faceless)
+    return Listing(listed.without(faceless), left_out=unlisted - listed.paths() | faceless)
 
 
 def _of_2017(tree: Tree, path: str, line: int, entry: dict[str, str], config: AffectNetCorpus) -> Row:

@@ -175,7 +175,7 @@ CATALOGUE: dict[str, Entry] = {
         files=107_000,
         licence="research",
         ask="MMLab, Chinese University of Hong Kong: http://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html",
-        put="label/label.lst and image/*.jpg",
+        put="label/label.lst and image/*.jpg, or image/origin.7z.001 and its other volumes",
         layouts=(("label/label.lst",), ("label.lst",)),
         sure="B",
     ),

@@ -7,8 +7,8 @@ import re
 
 from mien.config import MienError
 from mien.config.corpora import CfeeCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
-from mien.corpora.rows import Row
 
 MARKERS = ("",)
 LAYOUT = "one picture a person and category, whose path corpora.NAME.pattern understands"
@@ -26,7 +26,7 @@ def listing(tree: Tree, config: CfeeCorpus) -> Listing:
     MienError: the pattern is wrong, or two pictures show one person in one category.
     """
     pattern = _pattern(tree, config)
-    rows: list[Row] = []
+    rows = Listed()
     seen: dict[tuple[str, str], str] = {}
     for path in tree.files:
         match = pattern.search(path)
@@ -37,7 +37,7 @@ def listing(tree: Tree, config: CfeeCorpus) -> Listing:
         reason = None if kept == path else f"second picture of {subject} in {category}, after {kept}"
         expression = config.categories.get(category)
         rows.append({"path": path, "expression": expression, "subject": subject, "reject": reason})
-    if rows and not any(row["expression"] for row in rows):
+    if rows and not rows.has("expression"):
         found = ", ".join(sorted({category for _, category in seen})[:10])
         raise MienError(
             f"corpora.{tree.name}.categories names none of the categories that are there: {found}; add them."

@@ -7,6 +7,7 @@ import json
 import re
 
 from mien.config.corpora import CfpCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
 from mien.corpora.rows import Row
 
@@ -24,7 +25,7 @@ def official(config: CfpCorpus) -> dict[str, int]:
 
 def listing(tree: Tree, config: CfpCorpus) -> Listing:
     """All pictures. MienError: a fiducial file does not hold 30 points."""
-    rows: list[Row] = []
+    rows = Listed()
     for path in tree.files:
         if match := PICTURE.fullmatch(path):
             row: Row = {"path": path, "subject": match[1], "view": match[2]}

@@ -11,6 +11,7 @@ from collections import defaultdict
 import numpy as np
 
 from mien.config.corpora import CkPlusCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
 from mien.corpora.rows import Row
 from mien.corpora.sequences import label_frames
@@ -41,11 +42,10 @@ def listing(tree: Tree, config: CkPlusCorpus) -> Listing:
         if match := FRAME.fullmatch(path):
             frames[match[1], match[2]].append((int(match[3]), path))
     labels = _labels(tree, {place: max(found)[0] for place, found in frames.items()})
-    rows: list[Row] = []
+    rows = Listed()
     for place, found in frames.items():
-        rows += label_frames(
-            [_row(tree, *place, path) for _, path in sorted(found)], labels.get(place), config
-        )
+        sequence = [_row(tree, *place, path) for _, path in sorted(found)]
+        rows.extend(label_frames(sequence, labels.get(place), config))
     return Listing(rows)
 
 

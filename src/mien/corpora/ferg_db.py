@@ -6,8 +6,8 @@ Layout of certainty B: it has not met the archive. A character counts as a subje
 import re
 
 from mien.config.corpora import FergDbCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
-from mien.corpora.rows import Row
 from mien.manifest.expressions import ANGER, DISGUST, FEAR, HAPPY, NEUTRAL, SAD, SURPRISE
 
 MARKERS = ("FERG_DB_256",)
@@ -32,7 +32,7 @@ def official(config: FergDbCorpus) -> dict[str, int]:
 
 def listing(tree: Tree, config: FergDbCorpus) -> Listing:
     """All pictures. MienError: a folder is of no known character or expression."""
-    rows: list[Row] = []
+    rows = Listed()
     for path in tree.files:
         if match := PICTURE.fullmatch(path):
             character, word = match[1].lower(), match[2].lower()

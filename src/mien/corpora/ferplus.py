@@ -81,20 +81,23 @@ def listing(tree: Tree, config: FerPlusCorpus) -> Listing:
         raise MienError(
             f"{tree.root} of corpora.{tree.name} lacks {VOTES}; put FER+'s vote file beside {PIXELS}."
         )
-    faces = tree.table(PIXELS, ("emotion", "pixels", "Usage"))
-    votes = tree.table(VOTES, ("Usage", "Image name", *COLUMNS, *NO_EMOTION))
-    if len(faces) != len(votes):
+    # read twice, as a row has 8 kB: once to be counted, once to become pictures
+    faces, votes = (sum(1 for _ in table) for table in _tables(tree))
+    if faces != votes:
         raise MienError(
-            f"corpora.{tree.name}: {PIXELS} has {len(faces)} rows and {VOTES} {len(votes)}; "
+            f"corpora.{tree.name}: {PIXELS} has {faces} rows and {VOTES} {votes}; "
             "they go together row by row, so take both whole."
         )
-    return Listing(made=_pictures(tree, faces, votes, config), made_count=len(faces))
+    return Listing(made=_pictures(tree, config), made_count=faces)
 
 
-def _pictures(
-    tree: Tree, faces: list[dict[str, str]], votes: list[dict[str, str]], config: FerPlusCorpus
-) -> Iterator[tuple[Row, bytes]]:
-    for number, (face, vote) in enumerate(zip(faces, votes, strict=True)):
+def _tables(tree: Tree) -> tuple[Iterator[dict[str, str]], Iterator[dict[str, str]]]:
+    faces = tree.table(PIXELS, ("emotion", "pixels", "Usage"))
+    return faces, tree.table(VOTES, ("Usage", "Image name", *COLUMNS, *NO_EMOTION))
+
+
+def _pictures(tree: Tree, config: FerPlusCorpus) -> Iterator[tuple[Row, bytes]]:
+    for number, (face, vote) in enumerate(zip(*_tables(tree), strict=True)):
         line = number + 2  # of the file: a header comes first
         if face["Usage"] not in SPLITS or face["Usage"] != vote["Usage"]:
             why = f"has Usage {vote['Usage']!r}, but {PIXELS} has {face['Usage']!r} there"

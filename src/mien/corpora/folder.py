@@ -7,15 +7,17 @@ stay where they are.
 import csv
 import difflib
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
+
+import pyarrow as pa
 
 from mien.config import MienError
 from mien.config.corpora import FolderCorpus
-from mien.corpora.rows import ENDINGS, NAMED, Row, as_manifest, copies_rejected, examine, keys_of, tell
+from mien.corpora.rows import ENDINGS, NAMED, Row, by_key, examine, keys_of, write_manifest
 from mien.manifest.expressions import EXPRESSIONS
-from mien.manifest.tables import MANIFEST, write_table
 
 log = logging.getLogger(__name__)
 Subject = Callable[[str], str | None]
@@ -27,19 +29,18 @@ def read_folder(name: str, config: FolderCorpus, into: Path, progress: Callable[
     MienError: the tree is missing or empty, a class folder is not in `classes`, or subjects cannot be read.
     """
     root = Path(config.source)
-    paths = _find(name, root, config.classes)
+    paths = pa.array(_find(name, root, config.classes))
     subject = _subjects(name, root, config)
     keys = keys_of(paths)
+    seen = examine(root, paths, progress)
 
     def rows() -> Iterator[Row]:
-        for row in copies_rejected(examine(root, paths, progress)):
-            folder = row["path"].split("/")[0]
-            known = {"key": keys[row["path"]], "corpus": name, "expression": config.classes[folder]}
-            yield row | known | {"subject": subject(row["path"])}
+        for number in map(int, by_key(keys)):
+            path = paths[number].as_py()
+            known = {"path": path, "key": keys[number].as_py(), "corpus": name, "subject": subject(path)}
+            yield known | {"expression": config.classes[path.split("/")[0]]} | seen.of(number)
 
-    manifest = as_manifest(rows())
-    tell(name, manifest)
-    write_table(manifest, into / "manifest.parquet", MANIFEST, config.gated)
+    write_manifest(name, rows(), into, config.gated)
 
 
 def _find(name: str, root: Path, classes: dict[str, str]) -> list[str]:
@@ -59,8 +60,8 @@ def _find(name: str, root: Path, classes: dict[str, str]) -> list[str]:
     found: list[str] = []
     odd: list[str] = []
     for folder in folders:
-        for path in _files(root / folder):
-            (found if path.suffix.lower() in ENDINGS else odd).append(path.relative_to(root).as_posix())
+        for path in _files(root, folder):
+            (found if PurePath(path).suffix.lower() in ENDINGS else odd).append(path)
     odd += [p.name for p in sorted(root.iterdir()) if p.is_file() and p.suffix.lower() in ENDINGS]
     if odd:
         more = f" and {len(odd) - NAMED} more" if len(odd) > NAMED else ""
@@ -72,13 +73,14 @@ def _find(name: str, root: Path, classes: dict[str, str]) -> list[str]:
     return sorted(found)
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(root: Path, folder: str) -> Iterator[str]:
     """All files at any depth, hidden ones aside; a folder named x.jpg counts as a file that fails."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+    for name in sorted(entry.name for entry in os.scandir(root / folder)):
+        path = f"{folder}/{name}"
+        if name.startswith("."):
             continue
-        if path.is_dir() and path.suffix.lower() not in ENDINGS:
-            yield from _files(path)
+        if PurePath(name).suffix.lower() not in ENDINGS and (root / path).is_dir():
+            yield from _files(root, path)
         else:
             yield path
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.config.corpora import KdefCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
-from mien.corpora.rows import Look, Row
+from mien.corpora.rows import Look
 from mien.manifest.expressions import ANGER, DISGUST, FEAR, HAPPY, NEUTRAL, SAD, SURPRISE
 
 MARKERS = ("KDEF",)
@@ -39,7 +40,7 @@ def official(config: KdefCorpus) -> dict[str, int]:
 
 def listing(tree: Tree, config: KdefCorpus) -> Listing:
     """The pictures in the views that are asked for; misnamed ones in a person's folder become rejects."""
-    rows: list[Row] = []
+    rows = Listed()
     left_out = set()
     for path in tree.files:
         if match := NAME.fullmatch(path):

@@ -7,8 +7,8 @@ import json
 import re
 
 from mien.config.corpora import MultiPieCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
-from mien.corpora.rows import Row
 from mien.manifest.expressions import DISGUST, HAPPY, NEUTRAL, SURPRISE
 
 MARKERS = ("data/session01", "data/session02", "data/session03", "data/session04")
@@ -42,7 +42,7 @@ def official(config: MultiPieCorpus) -> dict[str, int]:
 
 def listing(tree: Tree, config: MultiPieCorpus) -> Listing:
     """The pictures of the chosen cameras and flashes. MienError: a name contradicts its folders."""
-    rows: list[Row] = []
+    rows = Listed()
     left_out = set()
     for path in tree.files:
         match = PICTURE.fullmatch(path)

@@ -9,29 +9,37 @@ import csv
 import json
 import logging
 import os
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from mien.config import MienError
 from mien.config.corpora import OfficialCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.rows import (
+    AT_ONCE,
     ENDINGS,
     NAMED,
     Look,
     Row,
-    as_manifest,
-    copies_rejected,
+    by_key,
     examine,
+    key_of,
     keys_of,
-    tell,
+    write_manifest,
 )
 from mien.corpora.tarball import keep_pictures
 from mien.manifest.expressions import NEUTRAL
-from mien.manifest.tables import MANIFEST, whole, write_table
+from mien.manifest.tables import whole
 
 COUNTS_FILE = "counts.json"
 MISSING = "missing"  # the reject of a row whose file is not there
@@ -67,18 +75,20 @@ class Tree:
             ) from error
         return [(n, line.strip()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
 
-    def table(self, path: str, columns: Iterable[str]) -> list[dict[str, str]]:
-        """Rows of a CSV with a header. MienError: unreadable, a column is missing, or a row has too few."""
+    def table(self, path: str, columns: Collection[str]) -> Iterator[dict[str, str]]:
+        """Rows of a CSV with a header, one after another.
+
+        MienError: unreadable, a column is missing, or a row has too few.
+        """
         self.used.add(path)
         try:
             with (self.root / path).open(newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.DictReader(file))
+                for number, row in enumerate(csv.DictReader(file), 2):
+                    if lacking := [c for c in columns if row.get(c) is None]:
+                        raise self.wrong(path, number, f"has no column {lacking[0]!r}")
+                    yield row
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise self.wrong(path, None, f"cannot be read: {error}") from error
-        for number, row in enumerate(rows, 2):
-            if lacking := [c for c in columns if row.get(c) is None]:
-                raise self.wrong(path, number, f"has no column {lacking[0]!r}")
-        return rows
 
     def wrong(self, path: str, line: int | None, why: str) -> MienError:
         """An error in a label file, to be raised."""
@@ -108,7 +118,7 @@ class Listing:
     left_out: pictures that are known and not asked for. look: whether a decoded picture can be used.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: Listed = field(default_factory=Listed)
     made: Iterable[tuple[Row, bytes]] | None = None
     made_count: int | None = None
     left_out: set[str] = field(default_factory=set)
@@ -148,15 +158,17 @@ def read_official(
         rows = _rows(Path(config.source), tree, listing, progress)
     else:
         into.mkdir(parents=True, exist_ok=True)
-        rows = list(_made(listing, into, progress))
-    asked = set(config.expressions)
-    for row in rows:
-        row |= {"corpus": name, "expression": row["expression"] if row["expression"] in asked else None}
-    rows.sort(key=lambda row: str(row["key"]))
-    _compare(name, rows, kind.official(config), into)
-    manifest = as_manifest(rows)
-    tell(name, manifest)
-    write_table(manifest, into / "manifest.parquet", MANIFEST, gated=True)
+        rows = iter(sorted(_made(listing, into, progress), key=lambda row: str(row["key"])))
+    asked, counts = set(config.expressions), Counts()
+
+    def known() -> Iterator[Row]:
+        for row in rows:
+            row |= {"corpus": name, "expression": row["expression"] if row["expression"] in asked else None}
+            counts.add(row)
+            yield row
+
+    write_manifest(name, known(), into, gated=True)
+    _compare(name, counts.told(), kind.official(config), into)
 
 
 def _open(name: str, source: Path, kind: Adapter) -> Tree:
@@ -217,8 +229,9 @@ def _ten(files: Iterable[str], verb: str) -> str:
 
 def _refuse_unknown(tree: Tree, kind: Adapter, listing: Listing) -> None:
     """Pictures and videos that nobody listed are an error; other files are only named."""
-    listed = {row["path"] for row in listing.rows} | listing.left_out | tree.used
-    unknown = [path for path in tree.files if path not in listed]
+    listed = pc.is_in(pa.array(tree.files, pa.string()), value_set=listing.rows.table()["path"])
+    left = compress(tree.files, np.asarray(pc.invert(listed)))
+    unknown = [path for path in left if path not in listing.left_out and path not in tree.used]
     pictures = [path for path in unknown if Path(path).suffix.lower() in ENDINGS | VIDEOS]
     if pictures or not (listing.rows or listing.made is not None):
         raise MienError(
@@ -229,26 +242,28 @@ def _refuse_unknown(tree: Tree, kind: Adapter, listing: Listing) -> None:
         log.info("%s: %s", tree.name, _ten(unknown, "not read:"))
 
 
-def _rows(source: Path, tree: Tree, listing: Listing, progress: Callable[[int, int], None]) -> list[Row]:
-    """The listed rows with key, path from the source, hash and reject."""
-    wrap = tree.root.relative_to(source)
-    rows = [dict(row) for row in listing.rows]
-    keys = keys_of([row.get("name", row["path"]) for row in rows])
-    there = sorted({row["path"] for row in rows} & tree.known)
-    first = {row["path"]: row for row in reversed(rows)}
-    seen_files = examine(tree.root, there, progress, listing.look)
-    placed = (row | {"sequence": first[row["path"]].get("sequence")} for row in seen_files)
-    files = {row["path"]: row for row in copies_rejected(placed)}
-    for row in rows:
-        path = row["path"]
-        seen = files.get(path, {"sha256": None, "reject": MISSING})
-        row["key"] = keys[row.pop("name", path)]
-        row["sha256"] = seen["sha256"]
-        row["reject"] = seen["reject"] or row.get("reject")
-        row["path"] = (wrap / path).as_posix()
-        row.setdefault("expression", None)
-        row.setdefault("subject", None)
-    return rows
+def _rows(source: Path, tree: Tree, listing: Listing, progress: Callable[[int, int], None]) -> Iterator[Row]:
+    """The listed rows with key, path from the source, hash and reject, in the order of keys."""
+    wrap, listed = tree.root.relative_to(source), listing.rows.table()
+    keys = keys_of(listed["name"].combine_chunks())
+    # files by path, whose sequence is that of the first row that names them
+    first = listed.select(["path", "sequence"]).append_column("row", pa.array(np.arange(len(listed))))
+    files = first.group_by("path").aggregate([("row", "min")]).sort_by("path")
+    files = files.filter(pc.is_in(files["path"], value_set=pa.array(tree.files, pa.string())))
+    paths, sequences = (
+        files["path"].combine_chunks(),
+        listed["sequence"].take(files["row_min"]).combine_chunks(),
+    )
+    seen = examine(tree.root, paths, progress, listing.look, sequences)
+    place = np.asarray(pc.fill_null(pc.index_in(listed["path"], value_set=paths), -1))
+    order = by_key(keys)
+    for begin in range(0, len(order), AT_ONCE):
+        some = order[begin : begin + AT_ONCE]
+        for number, row in zip(some.tolist(), listed.take(pa.array(some)).to_pylist(), strict=True):
+            file = int(place[number])
+            found = seen.of(file) if file >= 0 else {"sha256": None, "reject": MISSING}
+            row |= {"key": keys[number].as_py(), "path": (wrap / row["path"]).as_posix()}
+            yield row | found | {"reject": found["reject"] or row["reject"]}
 
 
 def _made(listing: Listing, into: Path, progress: Callable[[int, int], None]) -> Iterator[Row]:
@@ -259,7 +274,7 @@ def _made(listing: Listing, into: Path, progress: Callable[[int, int], None]) ->
         for done, (row, data) in enumerate(listing.made or (), 1):
             row = dict(row)
             name = row.pop("name")
-            yield {"subject": None, "reject": None, **row, "key": keys_of([name])[name]}, data
+            yield {"subject": None, "reject": None, **row, "key": key_of(name)}, data
             if listing.made_count is not None:
                 progress(done, listing.made_count)
         if listing.made_count is None:
@@ -268,37 +283,46 @@ def _made(listing: Listing, into: Path, progress: Callable[[int, int], None]) ->
     yield from keep_pictures(with_keys(), into, "png")
 
 
-def counts_of(rows: Iterable[Row]) -> dict[str, int]:
+class Counts:
     """How many rows, people, sequences ... a corpus has, rejected ones among them, missing ones not.
 
     `rows`, `pictures` (files), `people`, `sequences`, each expression, each split, `split/expression`,
     `split/labelled`, `sequences/expression` and `sequences/labelled`.
     """
-    counts: Counter[str] = Counter()
-    sequences: dict[str, str | None] = {}
-    people, pictures = set(), set()
-    for row in rows:
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._sequences: dict[str, str | None] = {}
+        self._people: set[str | None] = set()
+        self._pictures = array("q")  # hashes: names would take ten times the place
+
+    def add(self, row: Row) -> None:
+        """Count one row."""
         if row.get("reject") == MISSING:
-            continue
+            return
         expression, split, sequence = (row.get(column) for column in ("expression", "split", "sequence"))
-        people.add(row.get("subject"))
-        pictures.add((row["path"], row.get("offset")))
+        self._people.add(row.get("subject"))
+        self._pictures.append(hash((row["path"], row.get("offset"))))
         names = ["rows", expression, split, *_of(split, expression)]
-        counts.update(name for name in names if name)
-        if sequence is not None and (sequences.get(sequence) is None or expression != NEUTRAL):
-            sequences[sequence] = expression or sequences.get(sequence)
-    for label in sequences.values():
-        counts.update(["sequences"] + (["sequences/labelled", f"sequences/{label}"] if label else []))
-    return {**counts, "people": len(people - {None}), "pictures": len(pictures)}
+        self._counts.update(name for name in names if name)
+        if sequence is not None and (self._sequences.get(sequence) is None or expression != NEUTRAL):
+            self._sequences[sequence] = expression or self._sequences.get(sequence)
+
+    def told(self) -> dict[str, int]:
+        """The counts of all rows so far."""
+        counts = self._counts.copy()
+        for label in self._sequences.values():
+            counts.update(["sequences"] + (["sequences/labelled", f"sequences/{label}"] if label else []))
+        pictures = len(np.unique(np.frombuffer(self._pictures, dtype=np.int64)))
+        return {**counts, "people": len(self._people - {None}), "pictures": pictures}
 
 
 def _of(split: str | None, expression: str | None) -> list[str]:
     return [f"{split}/{expression}", f"{split}/labelled"] if split and expression else []
 
 
-def _compare(name: str, rows: list[Row], official: dict[str, int], into: Path) -> None:
+def _compare(name: str, found: dict[str, int], official: dict[str, int], into: Path) -> None:
     """Write found beside official counts and name each that differs."""
-    found = counts_of(rows)
     with whole(into / COUNTS_FILE) as scratch:
         report = {"found": found, "official": official}
         scratch.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")

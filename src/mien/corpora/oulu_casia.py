@@ -7,8 +7,8 @@ import re
 from collections import defaultdict
 
 from mien.config.corpora import OuluCasiaCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
-from mien.corpora.rows import Row
 from mien.corpora.sequences import label_frames
 from mien.manifest.expressions import ANGER, DISGUST, FEAR, HAPPY, SAD, SURPRISE
 
@@ -49,7 +49,7 @@ def listing(tree: Tree, config: OuluCasiaCorpus) -> Listing:
                 left_out.add(path)
             else:
                 sequences[camera, light, person, word.title()].append((int(match[5]), path))
-    rows: list[Row] = []
+    rows = Listed()
     for (camera, light, person, word), found in sequences.items():
         about = {
             "subject": person,
@@ -57,5 +57,5 @@ def listing(tree: Tree, config: OuluCasiaCorpus) -> Listing:
             "view": "frontal",
         }
         frames = [{"path": path, **about} for _, path in sorted(found)]
-        rows += label_frames(frames, WORDS[word], config)
+        rows.extend(label_frames(frames, WORDS[word], config))
     return Listing(rows, left_out=left_out)

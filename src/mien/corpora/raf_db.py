@@ -7,6 +7,7 @@ import json
 import re
 
 from mien.config.corpora import RafDbCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
 from mien.corpora.rows import Row
 from mien.manifest.expressions import RAF_DB as CODES
@@ -43,8 +44,8 @@ def listing(tree: Tree, config: RafDbCorpus) -> Listing:
         if name in label_of:
             raise tree.wrong(LABELS, number, f"names {name} a second time")
         label_of[name] = CODES[code]
-    rows = [_row(tree, name, expression, config) for name, expression in label_of.items()]
-    for path in sorted(_pictures(tree, config) - {row["path"] for row in rows}):
+    rows = Listed(_row(tree, name, expression, config) for name, expression in label_of.items())
+    for path in sorted(_pictures(tree, config) - rows.paths()):
         # what is not even named like one of theirs is left for the shared check to refuse
         if NAME.fullmatch(path.rsplit("/", 1)[1].replace("_aligned", "")):
             rows.append({"path": path, "reject": f"not in {LABELS}"})

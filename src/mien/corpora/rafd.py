@@ -7,8 +7,8 @@ import json
 import re
 
 from mien.config.corpora import RafdCorpus
+from mien.corpora.listed import Listed
 from mien.corpora.official import Listing, Tree
-from mien.corpora.rows import Row
 from mien.manifest.expressions import ANGER, CONTEMPT, DISGUST, FEAR, HAPPY, NEUTRAL, SAD, SURPRISE
 
 MARKERS = ("",)  # the pictures lie at any depth
@@ -41,7 +41,7 @@ def official(config: RafdCorpus) -> dict[str, int]:
 
 def listing(tree: Tree, config: RafdCorpus) -> Listing:
     """The pictures of the cameras that are asked for. MienError: an unknown person or expression."""
-    rows: list[Row] = []
+    rows = Listed()
     left_out = set()
     for path in tree.files:
         match = NAME.fullmatch(path.rsplit("/", 1)[-1])

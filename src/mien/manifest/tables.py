@@ -3,12 +3,15 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mien.config.errors import MienError
 
@@ -111,16 +114,22 @@ def write_tables(tables: Iterable[pa.Table], path: Path, schema: pa.Schema, gate
         whole(path) as scratch,
         pq.ParquetWriter(scratch, schema, compression="zstd", store_schema=False) as writer,
     ):
-        held: list[pa.Table] = []
-        for table in tables:
-            held.append(table.cast(schema))
-            if sum(map(len, held)) >= GROUP:
-                writer.write_table(_joined(held))
-                held.clear()
-        if held:
-            writer.write_table(_joined(held))
+        for group in in_groups(table.cast(schema) for table in tables):
+            writer.write_table(group, row_group_size=2 * GROUP)  # a table that comes whole is parted here
         if gated:
             writer.add_key_value_metadata({_GATED: "true"})
+
+
+def in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in fewer tables, of GROUP rows or a few more each."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(map(len, held)) >= GROUP:
+            yield _joined(held)
+            held.clear()
+    if held:
+        yield _joined(held)
 
 
 def _joined(tables: list[pa.Table]) -> pa.Table:
@@ -142,20 +151,60 @@ def read_table(path: Path, schema: pa.Schema, columns: list[str] | None = None) 
         raise MienError(f"{path} is missing; run the stage that makes it (`dvc repro`).")
     tables = []
     for file in files:
-        try:
+        with _readable(file):
             table = pq.read_table(file, columns=columns)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise MienError(
-                f"{file} is not a readable Parquet table ({error}); delete it and run `dvc repro`."
-            ) from error
-        lacking = set(columns or schema.names) - set(table.column_names)
-        if lacking:
-            raise MienError(f"{file} lacks the column {sorted(lacking)[0]}; delete it and run `dvc repro`.")
-        wanted = pa.schema([schema.field(name) for name in columns or schema.names])
-        try:
-            tables.append(table.select(wanted.names).cast(wanted))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-            raise MienError(
-                f"{file} is not of this version of mien ({error}); delete it and run `dvc repro`."
-            ) from error
+        tables.append(_checked(table, file, schema, columns or schema.names))
     return pa.concat_tables(tables)
+
+
+class RowReader:
+    """Some columns of one Parquet file, read by row number; the file itself stays on disk.
+
+    Threads may share it. Two row groups are held, as those who ask mostly ask for rows near the last ones.
+    MienError as of `read_table`.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, columns: Sequence[str]) -> None:
+        self._path, self._schema, self._columns = path, schema, list(columns)
+        with _readable(path):
+            about = pq.read_metadata(path)
+        self._ends = np.cumsum([0, *(about.row_group(k).num_rows for k in range(about.num_row_groups))])
+        self._group = lru_cache(maxsize=2)(self._read)
+
+    def take(self, rows: NDArray[np.int64]) -> pa.Table:
+        """These rows, at least one, in this order."""
+        group = np.searchsorted(self._ends, rows, side="right") - 1
+        parts, places = [], []
+        for number in np.unique(group).tolist():
+            here = np.flatnonzero(group == number)
+            parts.append(self._group(number).take(pa.array(rows[here] - self._ends[number])))
+            places.append(here)
+        return pa.concat_tables(parts).take(pa.array(np.argsort(np.concatenate(places))))
+
+    def _read(self, number: int) -> pa.Table:
+        with _readable(self._path), pq.ParquetFile(self._path) as file:
+            table = file.read_row_group(number, columns=self._columns)
+        return _checked(table, self._path, self._schema, self._columns)
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        raise MienError(
+            f"{file} is not a readable Parquet table ({error}); delete it and run `dvc repro`."
+        ) from error
+
+
+def _checked(table: pa.Table, file: Path, schema: pa.Schema, names: list[str]) -> pa.Table:
+    """A table that was read, under its schema."""
+    if lacking := set(names) - set(table.column_names):
+        raise MienError(f"{file} lacks the column {sorted(lacking)[0]}; delete it and run `dvc repro`.")
+    wanted = pa.schema([schema.field(name) for name in names])
+    try:
+        return table.select(names).cast(wanted)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise MienError(
+            f"{file} is not of this version of mien ({error}); delete it and run `dvc repro`."
+        ) from error

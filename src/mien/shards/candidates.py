@@ -17,11 +17,15 @@ _MISSED = 0.01  # of pairs exactly that far apart; at two thirds of it one in 10
 _SPARE_PLANES = 10  # above log2 of the pictures: faces are alike, and would crowd
 _BITS = 64  # of a key
 _FLAT = 1.0  # of an appearance's squared length, before it is made 1; below it a picture has no content
-_AT_ONCE = 1 << 20  # pairs looked at together
+_AT_ONCE = 1 << 16  # pairs looked at together
+_ROWS = 4096  # pictures whose sides are found together
 
 MIRROR: NDArray[np.float32] = np.where(np.arange(LOW) % 2, -1.0, 1.0).astype(np.float32)
 """What mirroring does to the horizontal frequencies of a picture."""
 _TURN = np.tile(MIRROR, LOW)  # and to an appearance
+
+Looks = NDArray[np.float32] | NDArray[np.float16]
+"""Appearances of pictures (N, 64): half precision tells them apart as well, and takes half the place."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,12 @@ def appearances(low: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def candidates(
-    looks: NDArray[np.float32], hashes: Hashes, distance: int, differ: NDArray[np.int64], seed: int = 0
+    looks: Looks, hashes: Hashes, distance: int, differ: NDArray[np.int64], seed: int = 0
 ) -> Pairs:
     """Pairs with appearances (N, 64) at most NEAR apart and hashes at most `distance` bits, in order.
 
     Only rows with different numbers in `differ` (N,) are paired. A pair may be there twice: as it is and
-    mirrored. Equal arguments give equal pairs. Takes 300 bytes a picture, and 8 a pair.
+    mirrored. Equal arguments give equal pairs. Takes some 60 bytes a picture, and 8 a pair.
     """
     count = len(looks)
     planes = min(int(np.ceil(np.log2(max(count, 2)))) + _SPARE_PLANES, _BITS)
@@ -79,9 +83,8 @@ def candidates(
     found = np.empty(0, dtype=np.int64)
     for _ in range(_tables(planes)):
         normals = random.standard_normal((LOW * LOW, planes), dtype=np.float32)
-        mirrored = _TURN[:, None] * normals  # as good as mirroring all the pictures
         new = [found]
-        for left, right in _meeting(np.concatenate([_keys(looks @ normals), _keys(looks @ mirrored)])):
+        for left, right in _meeting(_both_keys(looks, normals)):
             pairs = _ordered(left, right, count)
             pairs = pairs.where(differ[pairs.first] != differ[pairs.second])
             pairs = pairs.where(hashes.apart(pairs) <= distance)
@@ -98,6 +101,17 @@ def _tables(planes: int) -> int:
     return int(np.ceil(np.log(_MISSED) / np.log1p(-meet)))
 
 
+def _both_keys(looks: Looks, normals: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """The keys (2 N,) of all pictures and then of their mirror images."""
+    count, mirrored = len(looks), _TURN[:, None] * normals  # as good as mirroring all the pictures
+    keys = np.empty(2 * count, dtype=np.uint64)
+    for at in range(0, count, _ROWS):
+        some = looks[at : at + _ROWS].astype(np.float32)
+        keys[at : at + len(some)] = _keys(some @ normals)
+        keys[count + at : count + at + len(some)] = _keys(some @ mirrored)
+    return keys
+
+
 def _keys(along: NDArray[np.float32]) -> NDArray[np.uint64]:
     """On which side of each plane rows lie (N, planes), as the bits of a number."""
     padded = np.zeros((len(along), _BITS), dtype=np.bool_)
@@ -109,14 +123,14 @@ def _meeting(keys: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.int64], NDAr
     """All pairs of rows with equal keys, some at a time: one step apart in their order, then two, and on."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    at, step = np.arange(len(keys)), 0
+    at, step = np.flatnonzero(ordered[1:] == ordered[:-1]), 1
     while len(at):
-        step += 1
-        at = at[at + step < len(keys)]
-        at = at[ordered[at] == ordered[at + step]]
         for begin in range(0, len(at), _AT_ONCE):
             some = at[begin : begin + _AT_ONCE]
             yield order[some], order[some + step]
+        step += 1
+        at = at[at + step < len(keys)]
+        at = at[ordered[at] == ordered[at + step]]
 
 
 def _ordered(left: NDArray[np.int64], right: NDArray[np.int64], count: int) -> Pairs:
@@ -130,7 +144,7 @@ def _ordered(left: NDArray[np.int64], right: NDArray[np.int64], count: int) -> P
     return pairs.where(left != right)
 
 
-def _near(looks: NDArray[np.float32], pairs: Pairs) -> NDArray[np.bool_]:
-    first, second = looks[pairs.first], looks[pairs.second]
+def _near(looks: Looks, pairs: Pairs) -> NDArray[np.bool_]:
+    first, second = (looks[rows].astype(np.float32) for rows in (pairs.first, pairs.second))
     second[pairs.mirrored] *= _TURN
     return np.asarray(np.square(first - second).sum(axis=1) <= NEAR**2)

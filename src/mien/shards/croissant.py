@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from mien.corpora.catalogue import CATALOGUE
 from mien.manifest.tables import whole
-from mien.shards.index import INDEX_FILE, Index
+from mien.shards.index import INDEX, INDEX_FILE, Summary, summary
 
 CROISSANT_FILE = "croissant.json"
 CONTEXT = json.loads((Path(__file__).with_name("croissant_context.json")).read_text(encoding="utf-8"))
@@ -28,32 +28,32 @@ _TOLD = {
 }
 
 
-def write_croissant(index: Index, kind: str, gated: bool) -> Path:
-    """Write croissant.json beside an index; byte-identical for equal shards.
+def write_croissant(folder: Path, kind: str, gated: bool) -> Path:
+    """Write croissant.json into a shard folder; byte-identical for equal shards.
 
     kind: the corpus's in params.yaml; an official one brings its owner's licence from the catalogue.
     """
-    path = index.folder / CROISSANT_FILE
+    path = folder / CROISSANT_FILE
     with whole(path) as scratch:
-        text = json.dumps(described(index, kind, gated), indent=2, sort_keys=True)
+        text = json.dumps(_described(folder, summary(folder), kind, gated), indent=2, sort_keys=True)
         scratch.write_text(text + "\n", encoding="utf-8")
     return path
 
 
-def described(index: Index, kind: str, gated: bool) -> dict[str, Any]:
+def _described(folder: Path, told: Summary, kind: str, gated: bool) -> dict[str, Any]:
     """The metadata as Croissant's JSON-LD."""
-    tars = sorted(set(index.column("shard").tolist()))
+    tars = sorted(told.shards)
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": index.about.corpus,
-        "description": _description(index, kind, gated),
+        "name": told.about.corpus,
+        "description": _description(told, kind, gated),
         "license": _licence(kind, gated),
-        "version": f"1.0.0+{index.digest[:12]}",
+        "version": f"1.0.0+{told.digest[:12]}",
         "distribution": [
-            _file(index.folder / INDEX_FILE, "application/x-parquet"),
-            *(_file(index.folder / tar, "application/x-tar") for tar in tars),
+            _file(folder / INDEX_FILE, "application/x-parquet"),
+            *(_file(folder / tar, "application/x-tar") for tar in tars),
             {
                 "@type": "cr:FileSet",
                 "@id": "jpegs",
@@ -62,13 +62,13 @@ def described(index: Index, kind: str, gated: bool) -> dict[str, Any]:
                 "includes": "*.jpg",
             },
         ],
-        "recordSet": [_faces(index), _crops()],
+        "recordSet": [_faces(), _crops()],
     }
 
 
-def _description(index: Index, kind: str, gated: bool) -> str:
+def _description(told: Summary, kind: str, gated: bool) -> str:
     entry = CATALOGUE.get(kind)
-    what = f"{len(index)} aligned faces of {entry.title if entry else f'a {kind} corpus'}, by mien"
+    what = f"{told.faces} aligned faces of {entry.title if entry else f'a {kind} corpus'}, by mien"
     return what + (
         ". Gated: only who has the owner's permission may use or pass on the pictures." if gated else "."
     )
@@ -95,10 +95,10 @@ def _file(path: Path, encoding: str) -> dict[str, Any]:
     }
 
 
-def _faces(index: Index) -> dict[str, Any]:
+def _faces() -> dict[str, Any]:
     """The rows of the index."""
     fields = []
-    for column in index.table.schema:
+    for column in INDEX:
         listed = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
         kind = column.type.value_type if listed else column.type
         fields.append(

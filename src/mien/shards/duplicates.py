@@ -15,7 +15,8 @@ from mien.shards.tars import Tars, damaged, decode_into
 
 THUMB_PX = 32
 _PAIRS = 1024  # candidates confirmed at once
-_DECODED = 4096  # pictures at once
+_DECODED = 1024  # pictures at once
+_HELD = 1 << 16  # thumbnails in memory: of more candidates some are decoded again
 _SMOOTH_PX = 0.8  # of the thumbnail: gradients then hold for shifts of about a pixel
 _FLAT = 1.0  # sum of squared grey levels about the mean below which a thumbnail has no content
 
@@ -55,19 +56,32 @@ def near_duplicates(index: Index, differ: NDArray[np.int64]) -> Pairs:
     if len(np.unique(differ[use])) < 2:
         return _NONE
     tars = Tars(index)
-    batches = (use[at : at + _DECODED] for at in range(0, len(use), _DECODED))
-    looks = np.concatenate([_appearances(_thumbnails(index, tars, rows)) for rows in batches])
+    looks = np.empty((len(use), LOW * LOW), dtype=np.float16)
+    for at in range(0, len(use), _DECODED):
+        looks[at : at + _DECODED] = _appearances(_thumbnails(index, tars, use[at : at + _DECODED]))
     hashed = Hashes(index.column("phash")[use], index.column("phash_mirrored")[use])
     pairs = candidates(looks, hashed, index.about.phash_distance, differ[use])
-    rows, slots = np.unique(np.stack([pairs.first, pairs.second]), return_inverse=True)
-    thumbs = _thumbnails(index, tars, use[rows])
-    close = [np.empty(0, dtype=np.bool_)]
-    for at in range(0, len(pairs.first), _PAIRS):
-        some = slice(at, at + _PAIRS)
-        inside = Pairs(slots[0, some], slots[1, some], pairs.mirrored[some])
-        close.append(_confirmed(thumbs, inside, index.about.near_duplicate_correlation))
-    found = pairs.where(np.concatenate(close))
+    del looks
+    found = pairs.where(_all_confirmed(index, tars, use, pairs))
     return Pairs(use[found.first], use[found.second], found.mirrored)
+
+
+def _all_confirmed(index: Index, tars: Tars, use: NDArray[np.int64], pairs: Pairs) -> NDArray[np.bool_]:
+    """Which pairs of `use` are copies; few thumbnails are in memory at a time."""
+    close = np.empty(len(pairs.first), dtype=np.bool_)
+    few = len(np.unique(np.concatenate([pairs.first, pairs.second]))) <= _HELD
+    each = max(len(close), 1) if few else _HELD // 2
+    for begin in range(0, len(close), each):
+        some = pairs.where(slice(begin, begin + each))
+        rows, slots = np.unique(np.stack([some.first, some.second]), return_inverse=True)
+        thumbs = _thumbnails(index, tars, use[rows])
+        for at in range(0, len(some.first), _PAIRS):
+            part = slice(at, at + _PAIRS)
+            inside = Pairs(slots[0, part], slots[1, part], some.mirrored[part])
+            close[begin + at : begin + at + len(inside.first)] = _confirmed(
+                thumbs, inside, index.about.near_duplicate_correlation
+            )
+    return close
 
 
 def _appearances(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Folds by person, and the parts of one fold."""
 
 import warnings
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,7 @@ def grouped(names: list[NDArray[np.object_]], pairs: list[tuple[int, int]], rows
 
     Rows go together when they have the same name in any of `names` (None ties nothing) or are one of `pairs`.
     """
-    root = list(range(rows))
+    root = array("q", range(rows))
 
     def find(row: int) -> int:
         while root[row] != row:
@@ -55,7 +56,8 @@ def grouped(names: list[NDArray[np.object_]], pairs: list[tuple[int, int]], rows
                 tie(seen.setdefault(name, row), row)
     for a, b in pairs:
         tie(a, b)
-    return np.unique([find(row) for row in range(rows)], return_inverse=True)[1].astype(np.int32)
+    found = np.fromiter((find(row) for row in range(rows)), dtype=np.int64, count=rows)
+    return np.unique(found, return_inverse=True)[1].astype(np.int32)
 
 
 def make_folds(

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mien.config import MienError
-from mien.manifest.tables import ALIGNED, KEY, LANDMARKS, MANIFEST, read_table
+from mien.manifest.tables import ALIGNED, KEY, LANDMARKS, MANIFEST, RowReader, read_table
 
 _WANTED = [n for n in MANIFEST.names if n not in ("path", "offset", "size", "box", "points")]
 _CROPS_AT_ONCE = 256
@@ -21,31 +22,36 @@ _KEY_BYTES = 94  # a USTAR name has 100 bytes, `.json` included
 
 @dataclass(frozen=True)
 class Gathered:
-    """Which faces there are, in the order of the aligned parts; the crops themselves stay on disk.
+    """Which faces there are, in the order of the aligned parts; what is known of them stays on disk.
 
-    rows: MANIFEST columns and `points` of the accepted faces. places (N,): their row in the aligned parts.
+    places, pictures, points (N,): their rows in the aligned parts, the manifest and the landmarks.
     rejects: stage -> reason -> count, summing with N to the manifest's rows.
     """
 
-    rows: pa.Table
     places: NDArray[np.int64]
+    pictures: NDArray[np.int64]
+    points: NDArray[np.int64]
     rejects: dict[str, dict[str, int]]
     files: tuple[tuple[Path, int], ...]  # aligned parts and how many rows each has
+    manifest: RowReader
+    landmarks: RowReader
 
     def rejected(self) -> int:
         """Rows of the manifest that are no sample."""
         return sum(sum(reasons.values()) for reasons in self.rejects.values())
 
-    def counted(self) -> "Gathered":
-        """The same without its rows, which are most of what it takes in memory."""
-        return replace(self, rows=self.rows.schema.empty_table())
+    def rows(self, first: int, last: int) -> list[dict[str, Any]]:
+        """MANIFEST columns and `points` of the samples `first` to `last` (exclusive)."""
+        placed = self.landmarks.take(self.points[first:last])["points"]
+        known = self.manifest.take(self.pictures[first:last]).append_column("points", placed)
+        return list(known.to_pylist())
 
 
 def gather(manifest: Path, aligned: Path, landmarks: Path) -> Gathered:
     """Join the three tables by key. MienError names the file and the key where they do not fit together."""
-    pictures = read_table(manifest, MANIFEST, _WANTED).combine_chunks()
+    pictures = read_table(manifest, MANIFEST, ["key", "reject"]).combine_chunks()
     faces = read_table(aligned, ALIGNED, ["key", "reject"]).combine_chunks()
-    points = read_table(landmarks, LANDMARKS).combine_chunks()
+    points = read_table(landmarks, LANDMARKS, ["key", "reject"]).combine_chunks()
     _check_keys(pictures["key"], manifest)
     for table, path in ((faces, aligned), (points, landmarks)):
         _check_within(table["key"], pictures["key"], path, manifest)
@@ -64,8 +70,8 @@ def gather(manifest: Path, aligned: Path, landmarks: Path) -> Gathered:
 
     kept = np.flatnonzero(~refused)
     kept = kept[np.argsort(face_of[kept], kind="stable")]
-    rows = pictures.take(pa.array(kept)).append_column("points", _taken(points["points"], points_of[kept]))
-    return Gathered(rows, face_of[kept], rejects, files)
+    readers = RowReader(manifest, MANIFEST, _WANTED), RowReader(landmarks, LANDMARKS, ["points"])
+    return Gathered(face_of[kept], kept, points_of[kept], rejects, files, *readers)
 
 
 def crops(gathered: Gathered, first: int, last: int) -> Iterator[bytes]:
@@ -150,5 +156,5 @@ def _is_set(column: pa.ChunkedArray, positions: NDArray[np.int64]) -> NDArray[np
 
 def _reasons(column: pa.ChunkedArray) -> dict[str, int]:
     """Count reasons by their words before a colon: what follows is about the one picture."""
-    texts = (text.split(":")[0] for text in column.to_pylist() if text is not None)
+    texts = (text.split(":")[0] for text in pc.drop_null(column).to_pylist())
     return dict(sorted(Counter(texts).items()))

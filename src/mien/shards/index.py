@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mien.config import MienError
 from mien.manifest.expressions import classes_of
-from mien.manifest.tables import read_table, whole
+from mien.manifest.tables import in_groups, read_table, whole
 
 INDEX_FILE, COUNTS_FILE, ORIGIN_FILE = "index.parquet", "counts.json", "origin.json"
 _ABOUT = b"mien"
@@ -133,17 +133,32 @@ class Index:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all columns: equal digests mean equal faces, labels and folds."""
-        digest = hashlib.sha256(json.dumps(vars(self.about), sort_keys=True).encode())
-        for name in self.table.column_names:
-            digest.update(name.encode())
-            for part in _as_bytes(self.table, name):
-                digest.update(part)
-        return digest.hexdigest()
+        return _digest(
+            self.about, {n: self.table.select([n]).to_batches(_DIGESTED) for n in self.table.column_names}
+        )
 
 
-def _as_bytes(table: pa.Table, name: str) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class Summary:
+    """What an index says of all its faces together, told without holding them in memory."""
+
+    about: About
+    faces: int
+    shards: tuple[str, ...]  # names of the tars
+    digest: str
+
+
+def _digest(about: About, columns: Mapping[str, Iterable[pa.RecordBatch]]) -> str:
+    digest = hashlib.sha256(json.dumps(vars(about), sort_keys=True).encode())
+    for name, parts in columns.items():
+        digest.update(name.encode())
+        for part in _as_bytes(name, parts):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _as_bytes(name: str, parts: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
     """What is digested of a column: points as they are, all else as one JSON list; some rows at a time."""
-    parts = table.select([name]).to_batches(max_chunksize=_DIGESTED)
     if name == "points":
         yield from (np.asarray(part.column(0).flatten(), dtype=np.float32).tobytes() for part in parts)
         return
@@ -153,24 +168,51 @@ def _as_bytes(table: pa.Table, name: str) -> Iterator[bytes]:
     yield b"]"
 
 
-def write_index(index: Index) -> None:
-    """Write `index.folder/index.parquet`, whole or not at all; byte-identical for equal rows."""
-    about = json.dumps(vars(index.about), sort_keys=True).encode()
-    with whole(index.folder / INDEX_FILE) as scratch:
-        pq.write_table(index.table.cast(INDEX.with_metadata({_ABOUT: about})), scratch, compression="zstd")
+def write_index(folder: Path, about: About, tables: Iterable[pa.Table]) -> None:
+    """Write `folder/index.parquet` whole or not at all; byte-identical for equal rows.
+
+    tables: one after another, with the columns of INDEX; few of their rows are in memory at a time.
+    """
+    schema = INDEX.with_metadata({_ABOUT: json.dumps(vars(about), sort_keys=True).encode()})
+    with (
+        whole(folder / INDEX_FILE) as scratch,
+        pq.ParquetWriter(scratch, schema, compression="zstd") as writer,
+    ):
+        for group in in_groups(tables):
+            writer.write_table(group.cast(schema))
 
 
 def read_index(folder: Path) -> Index:
     """Read the index of a shard folder. MienError names the file when it is missing, broken or empty."""
     path = Path(folder) / INDEX_FILE
     table = read_table(path, INDEX)
-    try:
-        about = About(**json.loads(pq.read_metadata(path).metadata[_ABOUT]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise MienError(f"{path} is no index of shards; delete the folder and run `dvc repro`.") from error
+    about = _about(path)
     if table.num_rows == 0:
         raise MienError(f"{path} is empty; look into {COUNTS_FILE} beside it for why rows were rejected.")
     return Index(Path(folder), table.combine_chunks(), about, _origin(Path(folder)))
+
+
+def summary(folder: Path) -> Summary:
+    """What the index of a shard folder says together. MienError: it is none."""
+    path = Path(folder) / INDEX_FILE
+    about = _about(path)
+    with pq.ParquetFile(path) as file:
+
+        def column(name: str) -> Iterator[pa.RecordBatch]:
+            yield from file.iter_batches(_DIGESTED, columns=[name])
+
+        shards = dict.fromkeys(
+            name for part in column("shard") for name in part.column(0).unique().to_pylist()
+        )
+        digest = _digest(about, {name: column(name) for name in INDEX.names})
+        return Summary(about, file.metadata.num_rows, tuple(shards), digest)
+
+
+def _about(path: Path) -> About:
+    try:
+        return About(**json.loads(pq.read_metadata(path).metadata[_ABOUT]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise MienError(f"{path} is no index of shards; delete the folder and run `dvc repro`.") from error
 
 
 def _origin(folder: Path) -> Origin | None:

@@ -53,7 +53,7 @@ class Selection:
         people, self.subject = _numbered(index.subject[self.rows].tolist())
         self.label = self.subject if label == "subject" else read
         self.labels = people if label == "subject" else len(classes)
-        self._clean = _clean(index, self.rows) if "clean" in self.needs else self._true
+        self._clean = cleanness(index, self.rows) if "clean" in self.needs else self._true
         self._points = index.points[self.rows] if "points" in self.needs else None
         self._shard = index.column("shard")[self.rows]
         self.height, self.width = self._side("height"), self._side("width")
@@ -88,7 +88,8 @@ class Selection:
         return int(sides[0])
 
 
-def _clean(index: Index, rows: Rows) -> NDArray[np.int64]:
+def cleanness(index: Index, rows: Rows) -> NDArray[np.int64]:
+    """(N,) as in Batch.clean: 1 frontal and not in the wild, 0 else, -1 unknown."""
     views, conditions = index.column("view")[rows].tolist(), index.column("condition")[rows].tolist()
     return np.array(
         [

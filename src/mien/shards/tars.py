@@ -3,6 +3,7 @@
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,11 +30,12 @@ class Tars:
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._keys = index.keys
+        self._keys = index.table.column("key").combine_chunks()  # not as objects: these take thrice the place
         self._offsets, self._sizes = index.column("offset"), index.column("size")
-        names, self._numbers = np.unique(index.column("shard").astype(str), return_inverse=True)
-        self._paths = [index.folder / name for name in names]
-        self._handles: list[int | None] = [None] * len(names)
+        shards = index.table.column("shard").combine_chunks().dictionary_encode()
+        self._numbers = np.asarray(shards.indices)
+        self._paths = [index.folder / name for name in shards.dictionary.to_pylist()]
+        self._handles: list[int | None] = [None] * len(self._paths)
         self._lock = threading.Lock()
         self._cache = None if index.origin is None else ShardCache(index)
         if self._cache is not None:
@@ -52,7 +54,7 @@ class Tars:
             data = os.pread(handle, size, begin)
             if len(data) != size:
                 raise cut_off(self._index, self.shard(row), os.fstat(handle).st_size)
-        check_header(data, self._keys[row], self.shard(row))
+        check_header(data, self._keys[row].as_py(), self.shard(row))
         return memoryview(data)[HEADER_BYTES:]
 
     def shard(self, row: int) -> str:
@@ -88,7 +90,7 @@ def check_header(header: bytes | memoryview, key: str, shard: str) -> None:
         )
 
 
-def tar_ends(index: Index, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+def tar_ends(index: Index, numbers: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Least sizes of the tars, given the number of each row's tar."""
     ends = np.zeros(int(numbers.max()) + 1, dtype=np.int64)
     np.maximum.at(ends, numbers, index.column("json_offset") + index.column("json_size"))

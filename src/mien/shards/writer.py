@@ -26,12 +26,17 @@ from mien.manifest.tables import is_gated, read_table, whole, write_table
 from mien.shards.duplicates import hashes, near_duplicates, refuse_leaks, thumbnail
 from mien.shards.folds import grouped, make_folds
 from mien.shards.gather import Gathered, crops, gather
-from mien.shards.index import COUNTS_FILE, INDEX, INDEX_FILE, About, Index, write_index
+from mien.shards.index import COUNTS_FILE, INDEX, INDEX_FILE, About, Index, summary, write_index
 from mien.shards.tars import HEADER_BYTES, SUFFIX
 
 _LATER = ("group", "fold")  # index columns that need all shards
 _PART = pa.schema([field for field in INDEX if field.name not in _LATER])
+_NEEDED = (
+    *("key", "shard", "offset", "size", "json_offset", "json_size", "width", "height"),
+    *("phash", "phash_mirrored", "picture_sha256", "crop_sha256", "expression", "subject", "sequence"),
+)
 _COPIED = ("key", "expression", "subject", "sequence", "frame", "frames", "view", "yaw", "split")
+_SHORT = 16  # bytes
 _log = logging.getLogger(__name__)
 
 
@@ -56,31 +61,32 @@ def write_shards(
     into: Path,
     params: Shard,
     writers: int | None = None,
-) -> Index:
-    """Write `into/NAME-000000.tar`, ..., index.parquet and counts.json; memory does not grow with the corpus.
+) -> None:
+    """Write `into/NAME-000000.tar`, ..., index.parquet and counts.json; of a face some 300 bytes are held.
 
     The bytes do not depend on `writers` (threads; one a core when None). Tars that an earlier, killed call
     finished are kept if their content is still right. MienError: inputs do not fit together, too many
     rejects, or a leak between folds (duplicates.refuse_leaks).
     """
     gathered, gated = gather(manifest, aligned, landmarks), is_gated(manifest)
+    pa.default_memory_pool().release_unused()
     _refuse_rejects(gathered, params.max_reject_share)
     into.mkdir(parents=True, exist_ok=True)
     tasks = list(_tasks(name, into, len(gathered.places), params.samples_per_shard))
     _clear(into, tasks)
     with ThreadPoolExecutor(writers or os.cpu_count() or 1) as pool:
         done = pool.map(partial(_shard, gathered=gathered, gated=gated), tasks)
-        parts = list(track(done, f"tars of {name}", len(tasks), console=Console(stderr=True)))
-    gathered = gathered.counted()  # its rows are in the parts now
-    index = _index(pa.concat_tables(parts), name, into, params)
+        for _ in track(done, f"tars of {name}", len(tasks), console=Console(stderr=True)):
+            pass
+    pa.default_memory_pool().release_unused()  # what threads let go of would count as taken
+    index = _in_folds(_known(tasks), name, into, params)
     refuse_leaks(index)
-    write_index(index)
+    write_index(into, index.about, _finished(tasks, index))
     with whole(into / COUNTS_FILE) as scratch:
         text = json.dumps(_counts(index, gathered), indent=2, sort_keys=True)
         scratch.write_text(text + "\n", encoding="utf-8")
     for task in tasks:
         task.rows_path.unlink()
-    return index
 
 
 def _refuse_rejects(gathered: Gathered, allowed: float) -> None:
@@ -117,13 +123,12 @@ def _clear(into: Path, tasks: list[_Task]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _shard(task: _Task, gathered: Gathered, gated: bool) -> pa.Table:
-    """Rows of the index for one tar, which is written unless the same one stands there."""
-    described = gathered.rows.slice(task.first, task.last - task.first).to_pylist()
+def _shard(task: _Task, gathered: Gathered, gated: bool) -> None:
+    """Write one tar, and beside it its rows of the index, unless the same ones stand there."""
+    described = gathered.rows(task.first, task.last)
     texts = [_described(row, gated) for row in described]
-    standing = _standing(task, gathered, texts)
-    if standing is not None:
-        return standing
+    if _stands(task, gathered, texts):
+        return
     rows: list[dict[str, Any]] = []
     with whole(task.path) as scratch, tarfile.open(scratch, "w", format=tarfile.USTAR_FORMAT) as tar:
         for row, text, crop in zip(described, texts, crops(gathered, task.first, task.last), strict=True):
@@ -136,28 +141,26 @@ def _shard(task: _Task, gathered: Gathered, gated: bool) -> pa.Table:
             facts |= {name: row[name] for name in _COPIED}
             facts |= {"points": row["points"], "shard": task.path.name, "condition": _condition(row)}
             rows.append(facts | {"picture_sha256": row["sha256"], "json_sha256": _sha256(text)})
-    table = pa.Table.from_pylist(rows, schema=_PART)
-    write_table(table, task.rows_path, _PART)
-    return table
+    write_table(pa.Table.from_pylist(rows, schema=_PART), task.rows_path, _PART)
 
 
-def _standing(task: _Task, gathered: Gathered, texts: list[bytes]) -> pa.Table | None:
-    """The rows of a tar that an earlier call finished, if it holds these very crops and texts."""
+def _stands(task: _Task, gathered: Gathered, texts: list[bytes]) -> bool:
+    """Whether an earlier call finished this tar, with these very crops and texts."""
     if not (task.path.is_file() and task.rows_path.is_file()):
-        return None
+        return False
     table = read_table(task.rows_path, _PART)
     if table["json_sha256"].to_pylist() != [_sha256(text) for text in texts]:
-        return None
+        return False
     with task.path.open("rb") as tar:
         for row, crop in zip(table.to_pylist(), crops(gathered, task.first, task.last), strict=True):
             tar.seek(row["offset"])
             if tar.read(row["size"]) != crop:
-                return None
+                return False
             tar.seek(row["json_offset"])
             if _sha256(tar.read(row["json_size"])) != row["json_sha256"]:
-                return None
+                return False
     _log.info("%s is kept from an earlier run", task.path.name)
-    return table
+    return True
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> tuple[int, int]:
@@ -203,30 +206,51 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _index(table: pa.Table, name: str, into: Path, params: Shard) -> Index:
-    """Put groups and folds to the rows of all tars."""
-    known = table["subject"].null_count == 0
+def _known(tasks: list[_Task]) -> pa.Table:
+    """Of the rows of all tars what folds and the search for copies need, in little place."""
+    parts = []
+    for task in tasks:
+        part = read_table(task.rows_path, _PART, list(_NEEDED))
+        columns = {name: part[name] for name in _NEEDED} | {"shard": part["shard"].dictionary_encode()}
+        for name in ("picture_sha256", "crop_sha256"):
+            columns[name] = pa.array(map(_short, part[name].to_pylist()), pa.binary(_SHORT))
+        parts.append(pa.table(columns))
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def _short(digest: str | None) -> bytes | None:
+    """A digest that takes a quarter of the place, and still is another for other files."""
+    return None if digest is None else hashlib.sha256(digest.encode()).digest()[:_SHORT]
+
+
+def _in_folds(table: pa.Table, name: str, into: Path, params: Shard) -> Index:
+    """Put groups and folds to what is known of the rows."""
     folds, _ = params.folds_in(name)
     about = About(
         corpus=name,
         folds=folds,
         by=params.by,
-        subjects_known=known,
+        subjects_known=table["subject"].null_count == 0,
         phash_distance=params.phash_distance,
         near_duplicate_correlation=params.near_duplicate_correlation,
         picture_folds=params.folds_in(name, "picture")[0],
     )
-    blank = pa.array(np.zeros(table.num_rows, dtype=np.int32))
-    draft = Index(
-        into,
-        table.append_column(INDEX.field("group"), blank).append_column(INDEX.field("fold"), blank),
-        about,
-    )
-    group = _groups(draft)
-    fold = make_folds(draft.expression, group, folds, params.seed)
+    known = Index(into, table, about)
+    group = _groups(known)
+    fold = make_folds(known.expression, group, folds, params.seed)
     for column, values in (("group", group), ("fold", fold)):
         table = table.append_column(INDEX.field(column), pa.array(values))
-    return Index(into, table.select(INDEX.names), about)
+    return Index(into, table, about)
+
+
+def _finished(tasks: list[_Task], index: Index) -> Iterator[pa.Table]:
+    """The rows of the index, one tar after another."""
+    for task in tasks:
+        part = read_table(task.rows_path, _PART)
+        for name in _LATER:
+            values = index.table[name].slice(task.first, task.last - task.first)
+            part = part.append_column(INDEX.field(name), values)
+        yield part.select(INDEX.names)
 
 
 def _groups(index: Index) -> np.ndarray[Any, np.dtype[np.int32]]:
@@ -267,7 +291,7 @@ def _counts(index: Index, gathered: Gathered) -> dict[str, Any]:
         "folds_by": "picture" if index.shares_people else stands_for,
         "people_shared": index.shares_people,
         "folds": list(_per_fold(index)),
-        "digest": index.digest,
+        "digest": summary(index.folder).digest,
     }
 
 

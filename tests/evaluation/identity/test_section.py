@@ -14,7 +14,7 @@ from mien import methods
 from mien.config import Params
 from mien.evaluation.identity.costs import costs
 from mien.evaluation.identity.generation import look, measure
-from mien.evaluation.identity.section import IdentitySection, make_identity_section
+from mien.evaluation.identity.section import IdentitySection, make_identity_section, right_of_people
 from mien.evaluation.identity.text import identity_markdown
 from mien.evaluation.outcomes import read_outcomes
 from mien.evaluation.predictions import CURVES
@@ -112,14 +112,12 @@ def test_the_judge_speaks_of_generated_faces_of_the_input_and_of_true_neutral_fa
     seen = look(model, index, split_fold(index, 0, 0.15, params.shard.seed).test)
     assert set(seen.label[seen.asked].tolist()) == {index.classes.index("happy"), index.classes.index("sad")}
     seen = replace(seen, made=torch.zeros_like(seen.made))
-    neutral, happy = index.classes.index("neutral"), index.classes.index("happy")
     bright = float(seen.faces.mean())
     counted = []
 
     def judge(faces: torch.Tensor) -> np.ndarray:
         counted.append(len(faces))
-        mean = faces.float().mean(dim=(1, 2, 3)).numpy()
-        return np.where(mean < bright, neutral, happy)
+        return faces.float().mean(dim=(1, 2, 3)).numpy() < bright
 
     found = measure(model, seen, judge)
     own = seen.faces.mean(dim=(1, 2, 3)) < bright
@@ -127,6 +125,10 @@ def test_the_judge_speaks_of_generated_faces_of_the_input_and_of_true_neutral_fa
     assert found.input_neutral == pytest.approx(float(own[seen.asked].float().mean()))
     assert found.true_neutral == pytest.approx(float(own[~seen.expressive].float().mean()))
     assert counted == [24, 24, 12]
+    apart = torch.arange(len(seen.label)) % 2 == 0
+    measure(model, replace(seen, clean=apart), judge)
+    clean = (int((apart & kind).sum()) for kind in (seen.expressive, ~seen.expressive))
+    assert counted[3:] == [24, *clean]  # generated faces are judged whatever they were made from
 
 
 def test_the_sheet_shows_people_beside_their_true_neutral_face(section) -> None:
@@ -148,8 +150,18 @@ def test_costs_are_those_of_the_curves(made, section) -> None:
 
 def test_rivals_are_told_by_how_much_they_differ(section) -> None:
     first, second = section.rivals.rows
-    assert first[-1] == "–"
-    assert " to " in second[-1]
+    assert first[-2:] == ("–", "–")
+    assert " to " in second[-2]
+    assert 0 < float(second[-1]) <= 1
+
+
+def test_what_people_add_up_to_is_the_accuracy() -> None:
+    right, wrong = np.array([[2, 0], [0, 1]]), np.array([[0, 1], [1, 0]])
+    tallies = {
+        0: {(0, 0): np.stack([right, wrong])},
+        1: {(1, 0): np.stack([right]), (1, 1): np.stack([wrong])},
+    }
+    assert right_of_people(tallies).tolist() == pytest.approx([3 / 5 / 2, 0, 1.5 / 2.5 / 2])
 
 
 def test_it_stands_in_the_page_and_in_the_table(made, section) -> None:

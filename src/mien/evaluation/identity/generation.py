@@ -15,7 +15,7 @@ from mien import methods
 from mien.config import Params
 from mien.config.train import Cell
 from mien.evaluation.facts import hidden_because
-from mien.evaluation.identity.judge import ExpressionJudge
+from mien.evaluation.identity.judge import NeutralJudge
 from mien.evaluation.identity.verification import Verification, verify
 from mien.evaluation.outcomes import CELLS, Outcome
 from mien.methods.idferm import IDFERM
@@ -25,6 +25,7 @@ from mien.parts.hng import Guides
 from mien.shards.folds import split_cell
 from mien.shards.index import Index
 from mien.shards.indexed import IndexedReader
+from mien.shards.selection import cleanness
 
 NEUTRAL = "neutral"
 FACES_A_BATCH = 256
@@ -32,8 +33,8 @@ SHOWN_PEOPLE = 6
 ENLARGED = 2
 QUALITY = 90
 
-Judge = Callable[[Tensor], NDArray[np.int64]]
-"""Faces (N, 1, 64, 64) in 0..255 to numbers of classes (N,)."""
+Judge = Callable[[Tensor], NDArray[np.bool_]]
+"""Faces (N, 1, 64, 64) in 0..255 -> (N,) whether each is taken for neutral."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Measured:
     input_away: float  # mean |face - true neutral|, of 1
     made_away: float  # mean |generated - true neutral|, of 1
     neutral: float  # share of the generated that the judge takes for neutral
-    input_neutral: float  # the same of the faces themselves, with their expression
-    true_neutral: float  # the same of people's true neutral faces
+    input_neutral: float  # the same of the faces themselves, with their expression: the clean ones
+    true_neutral: float  # the same of people's true neutral faces: the clean ones
     verification: Verification
 
 
@@ -81,8 +82,8 @@ class Seen:
     known: Tensor  # (N,) whether there is
     label: Tensor
     person: Tensor
-
     expressive: Tensor  # (N,) whether the face has another expression than neutral
+    clean: Tensor  # (N,) whether it is frontal and not taken in the wild, or nothing is known of that
 
     @property
     def asked(self) -> Tensor:
@@ -107,20 +108,18 @@ def look(method: IDFERM, index: Index, rows: NDArray[np.int64]) -> Seen:
     if len(guides):
         scaled, known = guides.of(person)
         target = ((scaled + 1) * 127.5).round().byte()
-    return Seen(faces, made, target, known, label, person, label != neutral)
+    clean = torch.from_numpy(cleanness(index, np.unique(rows)) != 0)
+    return Seen(faces, made, target, known, label, person, label != neutral, clean)
 
 
 @torch.no_grad()
 def measure(method: IDFERM, seen: Seen, judge: Judge) -> Measured:
     """One cell's figures, of at least one row that counts."""
     assert method.hng is not None
-    faces, made, target, person = (
-        part[seen.asked] for part in (seen.faces, seen.made.float(), seen.target.float(), seen.person)
-    )
-    true = seen.faces[seen.known & ~seen.expressive]
-    neutral = method.classes.index(NEUTRAL)
-    taken = [float((judge(part) == neutral).mean()) for part in (made, faces, true)]
-    known = [method.hng.known(part).double().numpy() for part in (faces, made)]
+    faces, made, target = (part[seen.asked].float() for part in (seen.faces, seen.made, seen.target))
+    shown, true = (seen.faces[seen.known & seen.clean & kind] for kind in (seen.expressive, ~seen.expressive))
+    taken = [float(judge(part).mean()) if len(part) else np.nan for part in (made, shown, true)]
+    known = [method.hng.known(part.float()).double().numpy() for part in (faces, made, seen.faces)]
     return Measured(
         faces=len(faces),
         input_away=float((faces - target).abs().mean() / 255),
@@ -128,7 +127,7 @@ def measure(method: IDFERM, seen: Seen, judge: Judge) -> Measured:
         neutral=taken[0],
         input_neutral=taken[1],
         true_neutral=taken[2],
-        verification=verify(known[0], known[1], person.numpy()),
+        verification=verify(known[0], known[1], known[2], seen.person.numpy()),
     )
 
 
@@ -137,7 +136,7 @@ def read_generated(
 ) -> tuple[list[Generated], Sheet | None]:
     """Every experiment with a saved generator; the sheet is of the first."""
     figures: list[Generated] = []
-    judges: dict[tuple[str, bytes], ExpressionJudge] = {}
+    judges: dict[tuple[str, bytes], NeutralJudge] = {}
     sheet = None
     for outcome in outcomes:
         index = indexes[outcome.entry.corpus]
@@ -149,7 +148,7 @@ def read_generated(
             seen = look(method, index, split.test)
             part = (outcome.entry.corpus, split.train.tobytes())
             if part not in judges and seen.asked.any():
-                judges[part] = ExpressionJudge().learn(index, split.train)
+                judges[part] = NeutralJudge(NEUTRAL).learn(index, split.train)
             cells += [measure(method, seen, judges[part])] if seen.asked.any() else []
             if sheet is None:
                 hidden = hidden_because(params.corpora[outcome.entry.corpus], params.report.show_photographs)

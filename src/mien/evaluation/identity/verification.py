@@ -29,10 +29,15 @@ class Verification:
     squared: Vectors  # (N,) distances between a face and the one generated from it
 
 
-def verify(faces: Vectors, generated: Vectors, person: NDArray[np.int64], seed: int = 0) -> Verification:
-    """Unit vectors (N, D) of real faces and of those generated from them; person (N,), -1 unknown."""
+def verify(
+    faces: Vectors, generated: Vectors, real: Vectors, person: NDArray[np.int64], seed: int = 0
+) -> Verification:
+    """Unit vectors (N, D) of faces and of those generated from them, and real faces (M, D) of persons (M,).
+
+    The real ones give the own threshold; person is -1 where unknown.
+    """
     squared = np.square(faces - generated).sum(axis=1)
-    threshold, error = equal_error(faces, person, seed)
+    threshold, error = equal_error(real, person, seed)
     return Verification(
         beyond_squared=float((squared > FACENET).mean()),
         beyond_plain=float((np.sqrt(squared) > FACENET).mean()),

@@ -25,7 +25,7 @@ from mien.shards.index import Index
 from mien.shards.indexed import IndexedReader
 from mien.shards.selection import cleanness
 
-CELL_PX = 8
+CELL_PX = 4
 PENALTY = 0.003  # C; both kinds weigh alike
 PARTS = 5  # of the training people, to draw the line
 FACES_A_BATCH = 256

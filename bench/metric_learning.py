@@ -49,8 +49,8 @@ CELL = "cell.json"
 def settled(epochs: int | None) -> Params:
     """The `study` preset, every rival with as many epochs."""
     params = load_params(ROOT / "presets" / "study.yaml")
-    for name in RIVALS if epochs else ():
-        params = methods.with_settings(params, name, {"epochs": epochs})
+    for name in RIVALS:
+        params = methods.with_settings(params, name, {"epochs": epochs} if epochs else {})
     return params
 
 
@@ -109,7 +109,8 @@ def shares(method: Any, phase: Phase, batches: list[Batch]) -> dict[str, Any]:
         whole(cut, label, batch).backward()
         loss_s[0] += plain() - begun
         method.evaluations = 0
-        return whole(features, label, batch)
+        loss: torch.Tensor = whole(features, label, batch)
+        return loss
 
     def run() -> float:
         begun = plain()

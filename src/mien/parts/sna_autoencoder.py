@@ -5,7 +5,7 @@ it is silent: convolutions before a batch norm have no bias; a residual block is
 convolutions, an enlarging one has a transposed convolution first and nearest neighbours with a 1x1
 convolution on its skip; linear layers have no activation. Stage o is printed with stride 2 but keeps its
 side, so its stride is 1. The critic is not described. Faces are grey, in -1..1. Blocks that keep their side
-start as the identity (Goyal et al. 2017), and z undoes itself from the start (parts/sna_neighbourhood.py).
+start near the identity (after Goyal et al. 2017); where z starts stands in parts/sna_neighbourhood.py.
 """
 
 import itertools
@@ -23,6 +23,7 @@ from mien.parts.augment import Augmentation
 
 STRIDES = 4  # stages that halve the side
 CLIP = 0.01  # of the critic's weights, as in WGAN
+NEAR_IDENTITY = 0.1  # what a residual block starts with; at 0 its first layers would stand in the first step
 
 
 class AutoEncoding(Section):
@@ -105,7 +106,7 @@ class Residual(nn.Module):
         self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
-        nn.init.zeros_(self.norm2.weight)
+        nn.init.constant_(self.norm2.weight, NEAR_IDENTITY)
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape in and out."""

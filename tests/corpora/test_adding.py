@@ -13,7 +13,7 @@ from mien.corpora import make_corpus
 from mien.corpora.adding import add_archive
 from mien.corpora.members import Unpacking
 from mien.manifest.tables import MANIFEST, read_table
-from tests.corpora import hostile
+from tests.corpora import hostile, sevens
 from tests.corpora.test_archives import packed, tree
 from tests.corpora.trees import draw
 
@@ -39,7 +39,7 @@ def added(root: Path, path: Path, config: Any, progress: Any = lambda done, tota
     return tree(target)
 
 
-@pytest.mark.parametrize("name", ["raf.zip", "raf.tar", "raf.tar.gz"])
+@pytest.mark.parametrize("name", ["raf.zip", "raf.tar", "raf.tar.gz", "raf.7z"])
 def test_an_archive_becomes_the_source(tmp_path, name):
     assert added(tmp_path, packed(tmp_path / name, RAF), official("raf_db")) == RAF
     record = json.loads((tmp_path / "data" / "raw.digests.json").read_text())
@@ -84,6 +84,35 @@ def test_several_archives_of_one_corpus(tmp_path):
         "Emotion/S005/001/a_emotion.txt",
         "Landmarks/S005/001/a_landmarks.txt",
     }
+
+
+def test_volumes_of_a_7z_in_a_folder_become_one_tree(tmp_path):
+    """As copies of ExpW have it."""
+    image = tmp_path / "expw" / "image"
+    image.mkdir(parents=True)
+    (tmp_path / "expw" / "label").mkdir()
+    (tmp_path / "expw" / "label" / "label.lst").write_bytes(b"list")
+    sevens.volumes(packed(image / "origin.7z", {"origin/a.jpg": b"1", "origin/b.jpg": b"2"}), 90)
+    want = {"label/label.lst": b"list", "image/origin/a.jpg": b"1", "image/origin/b.jpg": b"2"}
+    assert added(tmp_path, tmp_path / "expw", official("expw")) == want
+
+
+def test_each_volume_of_a_7z_is_known_by_its_digest(tmp_path):
+    first = sevens.volumes(packed(tmp_path / "raf.7z", RAF), 150)
+    volumes = sorted(tmp_path.glob("raf.7z.*"))
+    assert added(tmp_path, first, official("raf_db")) == RAF
+    record = json.loads((tmp_path / "data" / "raw.digests.json").read_text())
+    assert [part["name"] for part in record] == [path.name for path in volumes]
+    volumes[-1].write_bytes(volumes[-1].read_bytes() + b"1")
+    with pytest.raises(MienError, match=rf"{volumes[-1].name} of corpora.mine is not what was added first"):
+        add_archive("mine", official("raf_db"), tmp_path, first, lambda done, total: None)
+
+
+def test_volumes_beside_other_files_of_a_folder(tmp_path):
+    (tmp_path / "give").mkdir()
+    sevens.volumes(packed(tmp_path / "give" / "raf.7z", RAF), 150)
+    (tmp_path / "give" / "readme.txt").write_bytes(b"read")
+    assert added(tmp_path, tmp_path / "give", official("raf_db")) == RAF | {"readme.txt": b"read"}
 
 
 def test_ones_own_photographs(tmp_path):

@@ -12,15 +12,17 @@ import pytest
 from mien.config import MienError
 from mien.corpora.archives import copy_folder, unpack
 from mien.corpora.members import Limits, safe_parts
-from tests.corpora import hostile
+from tests.corpora import hostile, sevens
 
 FILES = {"a.txt": b"first", "deep/er/b.bin": bytes(range(256)) * 40, "deep/empty": b""}
-FORMATS = ["x.zip", "x.tar", "x.tar.gz"]
+FORMATS = ["x.zip", "x.tar", "x.tar.gz", "x.7z"]
 
 
 def packed(path: Path, files: dict[str, bytes] = FILES) -> Path:
     if path.name.endswith(".zip"):
         return hostile.zip_with(path, *files.items())
+    if path.name.endswith(".7z"):
+        return sevens.seven_zip(path, dict(files))
     with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as tar:
         for name, data in files.items():
             member = tarfile.TarInfo(name)
@@ -171,7 +173,7 @@ def test_a_cut_archive_is_refused_wherever_it_is_cut(tmp_path, name):
         refuses(home / name, "refused|no zip")
 
 
-@pytest.mark.parametrize("name", ["x.zip", "x.tar.gz"])
+@pytest.mark.parametrize("name", ["x.zip", "x.tar.gz", "x.7z"])
 def test_a_flipped_byte_is_noticed(tmp_path, name):
     data = bytearray(packed(tmp_path / name, {"a": os.urandom(5000)}).read_bytes())
     data[2000] ^= 255
@@ -187,10 +189,10 @@ def test_a_damaged_header_does_not_end_a_tar_early(tmp_path):
 
 
 def test_what_mien_does_not_open_is_named(tmp_path):
-    (tmp_path / "x.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(100))
-    refuses(tmp_path / "x.7z", "is a 7z archive.*unpack it yourself and give the folder")
+    (tmp_path / "x.rar").write_bytes(b"Rar!\x1a\x07" + bytes(100))
+    refuses(tmp_path / "x.rar", "is a rar archive.*unpack it yourself and give the folder")
     (tmp_path / "x.csv").write_text("a,b\n")
-    refuses(tmp_path / "x.csv", "is no zip, tar or tar.gz")
+    refuses(tmp_path / "x.csv", "is no zip, tar, tar.gz or 7z")
 
 
 def test_a_password_and_a_rare_compression_are_named(tmp_path):

@@ -125,7 +125,7 @@ def corpora(context: typer.Context, as_json: AsJson = False) -> None:
 @corpora_app.command()
 def add(
     name: Annotated[str, typer.Argument(help="A corpus of params.yaml.")],
-    path: Annotated[Path, typer.Argument(help="The owner's zip, tar or tar.gz, or a folder of them.")],
+    path: Annotated[Path, typer.Argument(help="The owner's zip, tar, tar.gz or 7z, or a folder of them.")],
 ) -> None:
     """Unpack a corpus as its owner ships it to the `source` that params.yaml names.
 

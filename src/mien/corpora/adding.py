@@ -20,7 +20,7 @@ from mien.config.corpora import CorpusConfig, FolderCorpus, RenderedCorpus
 from mien.config.errors import MienError
 from mien.corpora.archives import copy_folder, unpack
 from mien.corpora.catalogue import CATALOGUE
-from mien.corpora.members import ENDINGS, Limits, Progress, merge, plain_files, room
+from mien.corpora.members import ENDINGS, Limits, Progress, merge, plain_files, room, volumes
 from mien.manifest.tables import whole
 
 NAMED = 10  # files that are listed by name
@@ -44,7 +44,8 @@ def add_archive(name: str, config: CorpusConfig, root: Path, path: Path, progres
         _check_places(name, config, root, path, target)
         record = target.with_name(f"{target.name}.digests.json")
         parts = _parts(path)
-        digests = [_digest(part, parts) for part in parts]
+        files = {volume for part in parts if part.is_file() for volume in volumes(part)}
+        digests = [_digest(part, files) for part in (*sorted(files), *(p for p in parts if p.is_dir()))]
         known = _refuse_changed(name, digests, record, target)
         if target.exists() and any(target.iterdir()):
             if known:
@@ -95,14 +96,14 @@ def _parts(path: Path) -> list[Path]:
     return [*archives, path]
 
 
-def _digest(part: Path, parts: list[Path]) -> dict[str, Any]:
+def _digest(part: Path, without: set[Path]) -> dict[str, Any]:
     """Name, size and SHA-256 of a file, or of a folder's names and files together."""
     if part.is_file():
         log.info("reading %s", part)
         return {"name": part.name, "bytes": part.stat().st_size, "sha256": _sha256(part)}
     total, size = hashlib.sha256(), 0
     for path in plain_files(part):
-        if path not in parts:
+        if path not in without:
             total.update(f"{path.relative_to(part).as_posix()}\0{_sha256(path)}\n".encode("utf-8", "replace"))
             size += path.stat().st_size
     return {"name": ".", "bytes": size, "sha256": total.hexdigest()}
@@ -169,7 +170,8 @@ def _assemble(
         if part.is_file():
             unpack(part, place, scratch, limits, progress)
         else:
-            copy_folder(part, place, scratch, set(parts), limits, progress)
+            taken = {volume for other in parts if other != part for volume in volumes(other)}
+            copy_folder(part, place, scratch, taken, limits, progress)
         merge(_beginning(place, _layouts(config)), tree)
     return tree
 

@@ -4,12 +4,13 @@ Only names and bytes are taken from an archive: no links, devices, owners, modes
 checked before a byte is written, what it delivers is counted while it is written.
 """
 
-import errno
 import gzip
 import io
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ from typing import IO, Literal
 from mien.config.errors import MienError
 from mien.corpora.members import (
     CHUNK,
+    DIRECTORY,
     ENDINGS,
     Limits,
     Progress,
@@ -29,10 +31,12 @@ from mien.corpora.members import (
     room,
     safe_parts,
     said,
+    volumes,
+    want_room,
 )
+from mien.corpora.seven_zip import MAGIC, unpack_seven_zip
 
 FOREIGN = {
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"Rar!\x1a\x07": "a rar archive",
     b"\xfd7zXZ\x00": "compressed by xz",
     b"BZh": "compressed by bzip2",
@@ -40,10 +44,11 @@ FOREIGN = {
 }
 HEADER = 64 << 10  # bytes that tarfile may read for one member's headers, which it keeps in memory
 PADDING = 16 << 20  # bytes after a tar's end that are read to check what gzip promised
-DIRECTORY = 256  # bytes of a zip's directory for each file that is allowed: it is held in memory
 NESTED = 3  # archives within archives
 DAMAGED = (
     zipfile.BadZipFile,
+    lzma.LZMAError,
+    struct.error,
     tarfile.TarError,
     zlib.error,
     EOFError,
@@ -56,15 +61,14 @@ DAMAGED = (
 def unpack(
     archive: Path, into: Path, scratch: Path, limits: Limits | None = None, progress: Progress | None = None
 ) -> None:
-    """Unpack a zip, tar or tar.gz, and the archives within it, below `into`.
+    """Unpack a zip, tar, tar.gz or 7z (the first of its volumes), and the archives within it, below `into`.
 
     scratch: a folder on the same disk that belongs to this call. progress(done, total) counts bytes of the
     archive. What an earlier, broken-off call has written is not written again.
     MienError: not such an archive, damaged, hostile, over a limit, or the disk is full.
     """
-    job = Unpacking(
-        archive, archive.stat().st_size, scratch, limits or Limits(), progress or (lambda done, total: None)
-    )
+    packed = sum(volume.stat().st_size for volume in volumes(archive))
+    job = Unpacking(archive, packed, scratch, limits or Limits(), progress or (lambda done, total: None))
     scratch.mkdir(parents=True, exist_ok=True)
     with room(into):
         _unpack(archive, into, job)
@@ -91,7 +95,7 @@ def copy_folder(
         _unpack_inner(job)
 
 
-def _format(archive: Path) -> Literal["zip", "tar", "tar.gz"]:
+def _format(archive: Path) -> Literal["zip", "tar", "tar.gz", "7z"]:
     with archive.open("rb") as file:
         head = file.read(512)
     for magic, what in FOREIGN.items():
@@ -99,6 +103,8 @@ def _format(archive: Path) -> Literal["zip", "tar", "tar.gz"]:
             raise MienError(
                 f"{archive} is {what}, which mien does not open; unpack it yourself and give the folder."
             )
+    if head.startswith(MAGIC):
+        return "7z"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
     if head.startswith(b"\x1f\x8b"):
@@ -106,7 +112,8 @@ def _format(archive: Path) -> Literal["zip", "tar", "tar.gz"]:
     if head[257:262] == b"ustar" or archive.name.lower().endswith(".tar"):
         return "tar"
     raise MienError(
-        f"{archive} is no zip, tar or tar.gz; give the archive as its owner ships it, or a folder."
+        f"{archive} is no zip, tar, tar.gz or 7z, or not the first volume of one; give the archive as its "
+        "owner ships it, or a folder."
     )
 
 
@@ -115,6 +122,8 @@ def _unpack(archive: Path, into: Path, job: Unpacking) -> None:
     try:
         if (form := _format(archive)) == "zip":
             _unpack_zip(archive, into, job)
+        elif form == "7z":
+            unpack_seven_zip(archive, into, job)
         else:
             with archive.open("rb") as file:
                 _unpack_tar(file, form == "tar.gz", into, job)
@@ -139,7 +148,8 @@ def _unpack_inner(job: Unpacking) -> None:
             home = archive.parent if sole else archive.parent / stem
             job.inner[before:] = [home / path.relative_to(place) for path in job.inner[before:]]
             merge(place, home)
-            archive.unlink()
+            for volume in volumes(archive):
+                volume.unlink()
 
 
 class _ZipFile(io.FileIO):
@@ -173,7 +183,7 @@ def _unpack_zip(archive: Path, into: Path, job: Unpacking) -> None:
         if len({parts for _, parts in files}) < len(files):
             raise refused(archive, "names a file twice")
         new = [info.file_size for info, parts in files if not into.joinpath(*parts).is_file()]
-        _want_room(into, sum(new))
+        want_room(into, sum(new))
         read, total = 0, sum(info.compress_size for info, _ in files)
         for info, parts in files:
             with zipped.open(info) as source:
@@ -243,7 +253,7 @@ def _unpack_tar(file: IO[bytes], packed: bool, into: Path, job: Unpacking) -> No
                     if parts in names:
                         raise refused(job.origin, "names a file twice")
                     names.add(parts)
-                    _want_room(into, member.size)
+                    want_room(into, member.size)
                     job.put(source, into.joinpath(*parts), member.size)
                 job.progress(file.tell(), whole)
         if stream.last.strip(b"\0") or len(stream.last) < tarfile.BLOCKSIZE:
@@ -264,8 +274,3 @@ def _tar_parts(archive: Path, member: tarfile.TarInfo, into: Path) -> tuple[str,
     except tarfile.FilterError as error:
         raise refused(archive, f"holds {said(member.name)}, which Python does not unpack either") from error
     return parts
-
-
-def _want_room(into: Path, size: int) -> None:
-    if shutil.disk_usage(into).free < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(into))

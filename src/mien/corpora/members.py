@@ -3,21 +3,31 @@
 import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 from mien.config.errors import MienError
 
-ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".7z.001")
+FIRST = ".7z.001"  # of the volumes of an archive
 JUNK_FOLDERS, JUNK_FILES = {"__MACOSX"}, {".DS_Store", "Thumbs.db", "desktop.ini"}
 CHUNK = 1 << 20
 SLACK = 16 << 20  # bytes that any archive may expand to, whatever its ratio
+DIRECTORY = 256  # bytes of a directory for each file that is allowed: it is held in memory
 LONGEST_PART, LONGEST_NAME, DEEPEST = 255, 1000, 32  # bytes, bytes, folders
 Progress = Callable[[int, int], None]
+
+
+class Source(Protocol):
+    """What a file is read from; nothing at its end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to that many bytes."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class Unpacking:
         if self.unpacked_bytes > most:
             raise refused(self.origin, f"would become more than {most >> 20:,} MiB")
 
-    def put(self, source: IO[bytes], target: Path, size: int) -> None:
+    def put(self, source: Source, target: Path, size: int) -> None:
         """Write a file whole or not at all. One that is there already, from an earlier try, is kept."""
         if target.name.lower().endswith(ENDINGS):
             self.inner.append(target)
@@ -71,6 +81,22 @@ class Unpacking:
             spare.replace(target)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             raise refused(self.origin, f"names {said(target.name)} as a file and as a folder") from None
+
+
+def volumes(archive: Path) -> list[Path]:
+    """The files that an archive consists of: itself, or from `X.7z.001` on all that lie beside it."""
+    if not archive.name.lower().endswith(FIRST):
+        return [archive]
+    found = [archive]
+    while (after := archive.with_suffix(f".{len(found) + 1:03d}")).is_file():
+        found.append(after)
+    return found
+
+
+def want_room(into: Path, size: int) -> None:
+    """OSError if the disk has not that many bytes left."""
+    if shutil.disk_usage(into).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(into))
 
 
 def refused(origin: Path, why: str) -> MienError:

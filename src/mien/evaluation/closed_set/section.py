@@ -186,8 +186,10 @@ def _steady(outcomes: Sequence[Outcome]) -> Grid | None:
         generator = "yes" if settings_of(outcome)["generator"]["use"] else "no"
         links = settings_of(outcome)["graph"]["links"]
         seeds = str(len({cell["seed"] for cell in outcome.scores["cells"]}))
-        rows.append((outcome.name, generator, links, f"{flipped(outcome):.0%}", *changed, seeds))
-    header = ("experiment", "generator", "links", "flipped", *(f"{c}, %" for c in COPIES.values()), "seeds")
+        every = spread(_of_all_pairs(outcome))
+        rows.append((outcome.name, generator, links, f"{flipped(outcome):.0%}", *changed, every, seeds))
+    copies = (f"{copy}, %" for copy in (*COPIES.values(), "all pairs"))
+    header = ("experiment", "generator", "links", "flipped", *copies, "seeds")
     caption = (
         "Share of clean frontal test faces whose predicted expression changes, for another picture of the "
         "same person and expression (turned, in other light, now and then occluded), and for copies in which "
@@ -195,6 +197,18 @@ def _steady(outcomes: Sequence[Outcome]) -> Grid | None:
         "over trainings; the less, the steadier."
     )
     return Grid(header, rows, caption)
+
+
+def _of_all_pairs(outcome: Outcome) -> list[float]:
+    """Of each training, the share of pairs of every kind together whose predicted expressions differ."""
+    names = (*(f"changed_{copy}" for copy in COPIES), "pairs_wild", "clean_faces")
+    told = [recorded(outcome, name) for name in names]
+    if len({len(values) for values in told}) > 1:  # a training whose test faces have no clean one among them
+        return []
+    return [
+        (wild * pairs + (occluded + relit) * clean) / (pairs + 2 * clean)
+        for wild, occluded, relit, pairs, clean in zip(*told, strict=True)
+    ]
 
 
 def _last(outcome: Outcome, name: str) -> list[float]:

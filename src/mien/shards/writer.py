@@ -62,7 +62,7 @@ def write_shards(
     params: Shard,
     writers: int | None = None,
 ) -> None:
-    """Write `into/NAME-000000.tar`, ..., index.parquet and counts.json; of a face some 300 bytes are held.
+    """Write `into/NAME-000000.tar`, ..., index.parquet and counts.json; it holds keys and numbers alone.
 
     The bytes do not depend on `writers` (threads; one a core when None). Tars that an earlier, killed call
     finished are kept if their content is still right. MienError: inputs do not fit together, too many

@@ -10,6 +10,7 @@ import pytest
 
 from mien.config.train import Experiment
 from mien.evaluation.closed_set import paper
+from mien.evaluation.closed_set.hsnet import sizes
 from mien.evaluation.closed_set.section import make_closed_set_section
 from mien.evaluation.closed_set.text import closed_set_markdown
 from mien.evaluation.predictions import PREDICTIONS
@@ -145,6 +146,10 @@ def test_hsnets_layers_are_the_papers_but_for_its_misprints(grids) -> None:
     wrong = [r[0] for r in layers.rows if r[1] != r[2]]
     assert wrong == ["stem.conv2d_2a", "stem.conv2d_2b"]
     assert row(layers, "trunk.rdib_c")[2:] == ("1792 x 5 x 5", "1792 x 5 x 5")
+
+
+def test_layers_of_the_smallest_pictures_have_sizes_too() -> None:
+    assert sizes(HSNetConfig(input_px=75, width=0.125))["trunk.rdib_c"].endswith(" x 1 x 1")
 
 
 def test_levels_of_hsnet_by_class(grids) -> None:

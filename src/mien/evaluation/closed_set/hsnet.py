@@ -38,7 +38,7 @@ def sizes(config: Section) -> dict[str, str]:
     assert isinstance(config, HSNetConfig)
     found: dict[str, str] = {}
     with torch.device("meta"):
-        net = HSNet(config, ["class"])
+        net = HSNet(config, ["class"]).eval()  # one pixel of one picture is too few for batch statistics
         for name, layer in net.named_modules():
             layer.register_forward_hook(_noting(found, name))
         net.trunk(net.stem(torch.zeros(1, 3, config.input_px, config.input_px)))

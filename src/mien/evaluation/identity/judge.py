@@ -52,7 +52,10 @@ class NeutralJudge:
             assert batch.points is not None
             features.append(_edges(aligned(batch.faces, batch.points)))
         told, neutral = np.concatenate(features), index.expression[rows] == self._neutral
-        self._line = equal_error_line(told, neutral, index.group[rows].tolist())[0]
+        person = index.group[rows]
+        of_each_kind = min(len(set(person[neutral == kind].tolist())) for kind in (True, False))
+        if of_each_kind > 1:  # of one person nobody is left to draw the line by: it stays the machine's own
+            self._line = equal_error_line(told, neutral, person.tolist())[0]
         self._machine.fit(told, neutral)
         return self
 

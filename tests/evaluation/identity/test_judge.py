@@ -30,6 +30,13 @@ def test_a_judge_knows_the_faces_that_it_learnt_from_in_any_order(index) -> None
     assert (judge(faces[order]) == told[order.numpy()]).all()
 
 
+def test_one_person_is_enough_to_learn_from(index) -> None:
+    rows = np.flatnonzero(index.group == index.group[0])
+    assert len(set(index.expression[rows])) > 1
+    faces, neutral = seen(index, rows)
+    assert (NeutralJudge("neutral").learn(index, rows)(faces) == neutral).all()
+
+
 def test_light_does_not_sway_a_judge(index) -> None:
     judge = NeutralJudge("neutral").learn(index, np.arange(len(index)))
     faces = torch.randint(0, 100, (6, 1, 64, 64), generator=torch.Generator().manual_seed(1)).float()

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
+from mien.parts.inception_resnet import scaled
 from mien.parts.pictures import quick
 
 
@@ -15,7 +16,7 @@ class Scaled(ResNet):  # type: ignore[misc]
         self.fc = nn.Linear(self._scaled(512), classes)
 
     def _scaled(self, planes: int) -> int:
-        return max(4, 4 * round(planes * self._width / 4))
+        return scaled(planes, self._width)
 
     def _make_layer(
         self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1, dilate: bool = False

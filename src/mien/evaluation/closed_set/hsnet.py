@@ -6,7 +6,7 @@ from statistics import fmean
 import torch
 from torch import Tensor, nn
 
-from mien.config import Section, parse_section
+from mien.config import parse_section
 from mien.evaluation.closed_set import paper
 from mien.evaluation.closed_set.told import (
     accuracy,
@@ -33,9 +33,8 @@ def hsnet_grids(outcomes: Sequence[Outcome]) -> list[tuple[str, Grid | None]]:
     ]
 
 
-def sizes(config: Section) -> dict[str, str]:
+def sizes(config: HSNetConfig) -> dict[str, str]:
     """Channels and sides of what each layer of a network with these settings gives, by Table 1's names."""
-    assert isinstance(config, HSNetConfig)
     found: dict[str, str] = {}
     with torch.device("meta"):
         net = HSNet(config, ["class"]).eval()  # one pixel of one picture is too few for batch statistics
@@ -61,8 +60,9 @@ def _layers(outcomes: Sequence[Outcome]) -> Grid | None:
     here = sizes(parse_section(HSNetConfig, settings_of(own), own.name, ""))
     rows = [(layer, printed, equations[layer], here[layer]) for layer, printed in paper.HSNET_LAYERS.items()]
     caption = (
-        "Channels and sides of what each layer gives, for a picture of 224 px. The paper's stem has a row "
-        "more (34 x 109 x 109), which would shrink the map again."
+        "Channels and sides of what each layer gives, for a picture of 224 px; in the last column at the "
+        "experiment's own settings. The paper's stem has a row more (34 x 109 x 109), which would shrink the "
+        "map again."
     )
     return Grid(("layer", "paper prints", "its equations give", own.name), rows, caption)
 

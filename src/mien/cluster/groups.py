@@ -113,7 +113,7 @@ def _fit(plan: Plan, cells: list[Cell], published: dict[str, str], number: int, 
         group=group,
         cells=[tuple(cell) for cell in cells],
         epochs=list(plan.epochs),
-        threads=plan.threads,
+        threads=[plan.threads(cell) for cell in cells],
     )
     fit_group(train_cells, job.as_config(), plan.params.train, Relay(reports))
 

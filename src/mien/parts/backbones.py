@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.alexnet import AlexNet
 from torchvision.models.vgg import cfgs, make_layers
@@ -70,10 +71,11 @@ class Backbone(nn.Module):
 
 def _layers_of(name: BackboneName, width: float) -> nn.Sequential:
     """AlexNet's or a VGG's convolutions as torchvision stacks them, each `width` times as wide."""
-    stacked = AlexNet().features if name == "alexnet" else make_layers(cfgs[VGG[name]])
+    with torch.device("meta"):  # its shapes alone: AlexNet's classifier, say, takes most of a second to fill
+        stacked = AlexNet().features if name == "alexnet" else make_layers(cfgs[VGG[name]])
     layers: list[nn.Module] = []
     for layer in stacked:
-        if isinstance(layer, nn.Conv2d) and width != 1:
+        if isinstance(layer, nn.Conv2d):
             assert not isinstance(layer.padding, str)
             inputs, outputs = _channels(layers) if layers else 3, scaled(layer.out_channels, width)
             square = (layer.kernel_size[0], layer.stride[0], layer.padding[0])

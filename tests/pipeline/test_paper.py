@@ -184,6 +184,7 @@ def test_an_experiment_runs_from_its_archive_to_its_figures(dry: Dry, experiment
     assert (dry.root / "results" / experiment / SCORES).is_file()
 
 
+@pytest.mark.timeout(900)  # by itself it makes all that the dry runs before it leave behind
 def test_the_report_shows_them_and_no_gated_picture(dry: Dry) -> None:
     entries = {}
     for name in PRESET["experiments"]:

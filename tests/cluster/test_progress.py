@@ -24,7 +24,7 @@ def report(cell: Cell, epoch: int, epochs: int = 10) -> CellReport:
 
 def test_a_line_at_most_every_two_seconds_and_at_the_end_of_a_phase():
     clock, stream = Clock(), io.StringIO()
-    lines = ProgressLines(CELLS, 1, stream, clock)
+    lines = ProgressLines([("demo", cell) for cell in CELLS], 1, stream, clock)
     for epoch in range(10):
         lines.take([report(CELLS[0], epoch)])
         clock.now += 0.9
@@ -36,7 +36,7 @@ def test_a_line_at_most_every_two_seconds_and_at_the_end_of_a_phase():
 
 def test_of_epochs_that_arrive_together_the_newest_is_shown_and_their_own_time_counts():
     clock, stream = Clock(), io.StringIO()
-    lines = ProgressLines(CELLS, 0, stream, clock)
+    lines = ProgressLines([("demo", cell) for cell in CELLS], 0, stream, clock)
     lines.take([report(CELLS[0], epoch) for epoch in range(4)])
     clock.now += 60.0  # a slow driver is no slow training
     lines.take([report(CELLS[0], epoch) for epoch in range(4, 7)])

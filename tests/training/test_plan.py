@@ -69,22 +69,6 @@ def test_groups_share_the_cells_and_none_is_empty(shards: Path, tmp_path: Path):
     assert plan.groups() == [[Cell(0, 0)], [Cell(1, 0)]]
 
 
-def test_workers_take_the_threads_of_groups_that_have_no_cell(shards: Path, tmp_path: Path):
-    # groups -> of each of the experiment's two cells, and of three when it has another
-    for groups, two, three in (
-        (1, [2, 2], [2, 2, 2]),
-        (2, [2, 2], [2, 2, 4]),
-        (3, [2, 2], [2, 2, 2]),
-        (4, [4, 4], [2, 2, 2]),
-    ):
-        params = changed(tiny(tmp_path), "train", groups=groups, threads_per_worker=2)
-        plan = make_plan(params, "tiny", shards)
-        assert [plan.threads(cell) for cell in plan.cells] == two
-        three_seeds = params.experiments["tiny"].model_copy(update={"folds": [0], "seeds": [0, 1, 2]})
-        more = make_plan(params.model_copy(update={"experiments": {"tiny": three_seeds}}), "tiny", shards)
-        assert [more.threads(cell) for cell in more.cells] == three
-
-
 def test_what_is_fetched_written_and_pruned(shards: Path, tmp_path: Path):
     from tests.striped import trained_here
 

@@ -204,8 +204,10 @@ def train(
 @app.command()
 def repro() -> None:
     """Run every stage that is out of date, then say where the results are. Example: `mien repro`"""
+    from mien.cli.repro import reproduce
+
     root = _root()
-    if code := _dvc(root, "repro"):
+    if code := reproduce(root):
         raise typer.Exit(code)
     _say_where(root)
 

@@ -5,9 +5,10 @@ Imported only once this process is connected: Ray reads its environment at impor
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ def alive_nodes() -> list[str]:
     return [node["NodeID"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-def room(plan: Plan) -> int:
+def room(train: Train) -> int:
     """How many worker groups the cluster can hold at a time. MienError when not one."""
-    train, has = plan.params.train, ray.cluster_resources()  # type: ignore[no-untyped-call]
+    has = ray.cluster_resources()  # type: ignore[no-untyped-call]
     fits = int(has.get("CPU", 0) / (train.workers * train.cpus_per_worker))
     if train.gpu:
         fits = min(fits, int(has.get("GPU", 0) / train.workers))
@@ -51,27 +52,30 @@ def room(plan: Plan) -> int:
     return fits
 
 
-def train_groups(
-    plan: Plan,
-    groups: list[list[Cell]],
-    published: dict[str, str],
-    beside: int,
-    lines: ProgressLines,
-    on_report: OnReport,
-) -> None:
+@dataclass(frozen=True)
+class Group:
+    """Cells of a plan that one worker group trains one after another."""
+
+    plan: Plan
+    number: int  # within its plan
+    cells: list[Cell]
+    published: dict[str, str]  # where workers find the shards of each corpus; empty: where this process does
+
+
+def train_groups(groups: Sequence[Group], beside: int, lines: ProgressLines, on_report: OnReport) -> None:
     """Run the groups, at most `beside` at a time, and pass on what they report until all have ended.
 
-    published: where workers find the shards of each corpus; empty where they see those of this process.
+    MienError: what went wrong in the first group that failed.
     """
-    for name in (FAILED, ERROR):
-        plan.store.delete(name)
-    until = time.monotonic() + plan.params.cluster.stage_timeout_s
+    plans = {group.plan.experiment: group.plan for group in groups}
+    for plan in plans.values():
+        for name in (FAILED, ERROR):
+            plan.store.delete(name)
+    cluster = next(iter(plans.values())).params.cluster
+    until = time.monotonic() + cluster.stage_timeout_s * len(plans)
     with tempfile.TemporaryDirectory(prefix="mien-reports-") as folder, _threads(beside) as threads:
         files = [Path(folder) / f"group{number}.jsonl" for number in range(len(groups))]
-        running = [
-            threads.submit(_fit, plan, group, published, number, file)
-            for number, (group, file) in enumerate(zip(groups, files, strict=True))
-        ]
+        running = [threads.submit(_fit, group, file) for group, file in zip(groups, files, strict=True)]
         tails = [Tail(file) for file in files]
         ended = False
         while not ended:
@@ -82,13 +86,15 @@ def train_groups(
                 on_report(report)
             if time.monotonic() > until:
                 raise MienError(
-                    f"{plan.experiment} trains for longer than cluster.stage_timeout_s = "
-                    f"{plan.params.cluster.stage_timeout_s}; raise it and "
+                    f"training {', '.join(plans)} takes longer than cluster.stage_timeout_s = "
+                    f"{cluster.stage_timeout_s} an experiment; raise it and "
                     "run again, which goes on from the last checkpoint."
                 )
             if not ended:
                 time.sleep(LOOK_EVERY_S)
-        raise_first(plan, running, on_report)
+        for plan in plans.values():
+            own = [future for group, future in zip(groups, running, strict=True) if group.plan is plan]
+            raise_first(plan, own, on_report)
 
 
 @contextmanager
@@ -101,19 +107,18 @@ def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _fit(plan: Plan, cells: list[Cell], published: dict[str, str], number: int, reports: Path) -> None:
+def _fit(group: Group, reports: Path) -> None:
     """One worker group, to its end."""
-    group = f"{plan.name}-group{number}"
+    plan = group.plan
     job = Job(
         params=plan.params.model_dump(mode="json"),
         experiment=plan.experiment,
         shards=str(plan.shards),
-        published=published,
+        published=group.published,
         store=plan.store.uri,
-        group=group,
-        cells=[tuple(cell) for cell in cells],
+        group=f"{plan.name}-group{group.number}",
+        cells=[tuple(cell) for cell in group.cells],
         epochs=list(plan.epochs),
-        threads=[plan.threads(cell) for cell in cells],
     )
     fit_group(train_cells, job.as_config(), plan.params.train, Relay(reports))
 

@@ -16,7 +16,7 @@ class ProgressLines:
 
     def __init__(
         self,
-        cells: list[Cell],
+        cells: list[tuple[str, Cell]],  # and of which experiment
         kept: int,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -26,7 +26,7 @@ class ProgressLines:
         self._clock = clock
         self._begun = self._newest = 0.0  # Unix times of epochs: what came before was start-up
         self._first = 0.0  # share of a cell that was done at `_begun`
-        self._done: dict[Cell, float] = {}
+        self._done: dict[tuple[str, Cell], float] = {}
         self._printed = float("-inf")
 
     def say(self, sentence: str) -> None:
@@ -46,10 +46,10 @@ class ProgressLines:
         if not self._done:
             self._begun, self._first = report.at, report.done
         self._newest = max(self._newest, report.at)  # epochs arrive in bursts: when they ended tells the rate
-        self._done[report.cell] = report.done
+        self._done[report.experiment, report.cell] = report.done
 
     def _line(self, report: CellReport) -> str:
-        number = self._kept + self._cells.index(report.cell) + 1
+        number = self._kept + self._cells.index((report.experiment, report.cell)) + 1
         values = report.values
         parts = [
             f"{report.experiment} {report.cell.name} ({number}/{self._kept + len(self._cells)})",

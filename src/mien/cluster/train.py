@@ -1,4 +1,6 @@
-"""An experiment's folds and seeds through Ray Train's worker groups, from where an attempt stopped."""
+"""Experiments' folds and seeds through Ray Train's worker groups, from where an attempt stopped."""
+
+from collections.abc import Sequence
 
 from mien.cluster.progress import ProgressLines
 from mien.cluster.session import connect
@@ -9,36 +11,54 @@ from mien.training.reports import OnReport
 
 
 def train_experiment(plan: Plan, on_report: OnReport = lambda report: None) -> None:
-    """Train every cell of the plan that its storage does not hold yet; afterwards it holds all of them.
+    """`train_experiments` of one."""
+    train_experiments([plan], on_report)
 
-    `on_report` is called in this process, once an epoch and cell. Ray is started or joined only for work.
-    MienError: no room in the cluster, a storage it cannot share, a method that diverges, failing workers.
+
+def train_experiments(plans: Sequence[Plan], on_report: OnReport = lambda report: None) -> None:
+    """Train every cell of the plans that their storage does not hold yet; afterwards it holds all of them.
+
+    As many worker groups as `train.groups` allows, of whichever experiments, work side by side. The plans
+    share `train` and `cluster`. `on_report` is called in this process, once an epoch and cell. Ray is
+    started or joined only for work.
+    MienError: no room in the cluster, a storage it cannot share, a method that diverges, failing workers;
+    other experiments' cells have been trained by then.
     """
-    missing = plan.missing()
-    lines = ProgressLines(missing, kept=len(plan.cells) - len(missing))
-    if not missing:
-        lines.say(
-            f"{plan.experiment}: all {len(plan.cells)} cells are kept in {plan.store.uri}; nothing to train"
-        )
+    missing = {plan.experiment: plan.missing() for plan in plans}
+    left = [(name, cell) for name, cells in missing.items() for cell in cells]
+    every = sum(len(plan.cells) for plan in plans)
+    lines = ProgressLines(left, kept=every - len(left))
+    whose = plans[0].experiment if len(plans) == 1 else f"{len(plans)} experiments"
+    if not left:
+        lines.say(f"{whose}: all {every} cells are kept; nothing to train")
         return
-    with connect(plan.params.cluster):
+    with connect(plans[0].params.cluster):
         from mien.cluster.groups import (
+            Group,
             alive_nodes,
             room,
             train_groups,
         )  # ray, which `connect` makes ready first
 
-        refuse_local_storage(plan.store, alive_nodes())
-        published = {} if plan.store.is_local else publish(plan.params, plan.corpora, plan.shards)
-        groups = [group for group in plan.groups() if set(group) & set(missing)]
-        beside = min(len(groups), room(plan))
-        workers = plan.params.train.workers
+        train = plans[0].params.train
+        groups: list[Group] = []
+        for plan in (plan for plan in plans if missing[plan.experiment]):
+            refuse_local_storage(plan.store, alive_nodes())
+            published = {} if plan.store.is_local else publish(plan.params, plan.corpora, plan.shards)
+            wanted = set(missing[plan.experiment])
+            groups += [
+                Group(plan, number, cells, published)
+                for number, cells in enumerate(plan.groups())
+                if wanted & set(cells)
+            ]
+        beside = min(len(groups), room(train), train.groups)
         lines.say(
-            f"{plan.experiment}: {len(missing)} of {len(plan.cells)} cells to train, "
-            f"{beside} group(s) of {workers} worker(s); starting"
+            f"{whose}: {len(left)} of {every} cells to train, "
+            f"{beside} group(s) of {train.workers} worker(s); starting"
         )
-        train_groups(plan, groups, published, beside, lines, on_report)
-    if left := plan.missing():
-        raise MienError(
-            f"{plan.experiment}: {left[0].name} was not kept; run the stage again to train what is missing."
-        )
+        train_groups(groups, beside, lines, on_report)
+    for plan in plans:
+        if lost := plan.missing():
+            raise MienError(
+                f"{plan.experiment}: {lost[0].name} was not kept; run again to train what is missing."
+            )

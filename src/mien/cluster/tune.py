@@ -39,7 +39,11 @@ def run_search(search: SearchPlan, on_trial: OnTrial = lambda trial: None) -> li
         refuse_local_storage(search.plan.store, alive_nodes())
         plan = search.plan
         published = {} if plan.store.is_local else publish(plan.params, plan.corpora, plan.shards)
-        beside = min(room(plan), search.search.beside or search.search.trials, search.search.trials - ended)
+        beside = min(
+            room(plan.params.train),
+            search.search.beside or search.search.trials,
+            search.search.trials - ended,
+        )
         lines.say(
             f"{search.search.trials - ended} of {search.search.trials} trials to train, {beside} at a time, "
             f"on {search.faces['train']} faces, {search.objective} on {search.faces['validation']} others; "

@@ -51,7 +51,6 @@ class Job:
     group: str  # name of the group's checkpoints in the store
     cells: list[tuple[Any, ...]]  # Cell
     epochs: list[int]  # of each phase
-    threads: list[int]  # of each worker at each cell, where its node has as many cores
 
     def as_config(self) -> dict[str, Any]:
         """For `train_loop_config`."""
@@ -65,7 +64,7 @@ def train_cells(config: dict[str, Any]) -> None:
     if store.read_json(FAILED) is not None:
         return  # a restart cannot mend what a sentence to the user can; the driver reads it
     params = Params.model_validate(job.params)
-    threads = {Cell(*fields): number for fields, number in zip(job.cells, job.threads, strict=True)}
+    torch.set_num_threads(min(params.train.threads_per_worker, len(os.sched_getaffinity(0))))
     group = Storage(job.store) / job.group
     first = ray.train.get_context().get_world_rank() == 0
     start = broadcast_from_rank_zero(_start(store, group, job) if first else None)
@@ -73,7 +72,6 @@ def train_cells(config: dict[str, Any]) -> None:
     with shards_here(job.shards, job.published, params) as shards:
         for cell in (Cell(*fields) for fields in start["cells"]):
             resume = found if found is not None and found.cell == cell else None
-            torch.set_num_threads(min(threads[cell], len(os.sched_getaffinity(0))))
             run = _TrainingRun(job, params, store, cell, resume)
             try:
                 run.run(shards)

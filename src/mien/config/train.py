@@ -41,7 +41,7 @@ class Train(Section):
 
     workers: int = Field(1, ge=1)
     cpus_per_worker: float = Field(1, gt=0)
-    threads_per_worker: int = Field(1, ge=1)  # times two if `groups` is two and an experiment has one cell
+    threads_per_worker: int = Field(1, ge=1)  # figures depend on it a little: sums round otherwise
     gpu: bool = False
     groups: int = Field(
         1, ge=1

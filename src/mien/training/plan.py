@@ -78,15 +78,6 @@ class Plan:
         number = min(self.params.train.groups, len(self.cells))
         return [self.cells[start::number] for start in range(number)]
 
-    def threads(self, cell: Cell) -> int:
-        """Of each worker at this cell: its own, and those of groups that have none or none left beside it.
-
-        The same whatever is still missing, since sums over other numbers of threads may round otherwise.
-        """
-        train, number = self.params.train, len(self.groups())
-        before = self.cells.index(cell) // number * number  # cells of earlier rounds of the groups
-        return train.threads_per_worker * (train.groups // min(number, len(self.cells) - before))
-
 
 def make_plan(params: Params, experiment: str, shards: Path) -> Plan:
     """Check everything that can be checked before a worker starts. MienError says what to change."""

@@ -45,5 +45,13 @@ def test_of_epochs_that_arrive_together_the_newest_is_shown_and_their_own_time_c
     assert [(words[1], words[-1]) for words in said] == [("fer 4/10", "0:14 left"), ("fer 7/10", "0:12 left")]
 
 
+def test_of_several_experiments_the_end_is_not_foretold():
+    stream = io.StringIO()
+    lines = ProgressLines([("demo", CELLS[0]), ("other", CELLS[0])], 0, stream)
+    lines.take([report(CELLS[0], epoch) for epoch in range(4)])
+    assert stream.getvalue().startswith("demo fold0-seed0 (1/2) | fer 4/10 | ")
+    assert "left" not in stream.getvalue()
+
+
 def test_time_is_read_as_a_clock_shows_it():
     assert [clock_time(s) for s in (5, 245, 3723)] == ["0:05", "4:05", "1:02:03"]

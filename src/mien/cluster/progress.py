@@ -64,7 +64,12 @@ class ProgressLines:
         return " | ".join(part for part in parts if part)
 
     def left_s(self) -> float:
-        """Seconds to the end of all cells, if they go on as fast as so far; NaN while that is unknown."""
+        """Seconds to the end of all cells, if they go on as fast as so far; NaN while that is unknown.
+
+        Of several experiments it stays unknown: their cells take unlike times.
+        """
+        if len({experiment for experiment, _ in self._cells}) > 1:
+            return float("nan")
         behind = sum(self._done.values()) - self._first
         ahead = len(self._cells) - sum(self._done.values())
         return (self._newest - self._begun) / behind * ahead if behind > 0 else float("nan")

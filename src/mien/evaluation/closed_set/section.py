@@ -140,7 +140,7 @@ def _backbones(outcomes: Sequence[Outcome]) -> Grid | None:
             what = f"{name}{' with generator' if on else ''}"
             rows.append((what, f"{ferplus[on]:.1f}", f"{raf_db[on]:.1f}", *here))
     header = ("backbone", *(f"paper, {c}, %" for c in paper.EAN_CORPORA), *(f"here, {c}, %" for c in corpora))
-    caption = "Here the classifier is EAN's without any link (A = I), which has a hidden layer."
+    caption = "Here the classifier is EAN's without any link (A = I)."
     return Grid(header, rows, caption)
 
 

@@ -98,6 +98,22 @@ def test_the_bound_holds_and_what_was_read_last_stays(remote: Index, bucket):
     assert len(held()) < 5
 
 
+def test_a_place_that_others_are_filling_is_waited_for(remote: Index, bucket):
+    small = bound(remote, room_for_two(bucket))
+    cache, name = ShardCache(small), remote.column("shard")[0]
+    folder, read = cache_folder() / "painted-0123", []
+    reader = threading.Thread(target=lambda: read.append(cache.read(name, 0, 512)))
+    with module._locked(folder / ".other.tar.lock"):
+        (folder / ".other.tar.part").write_bytes(bytes(room_for_two(bucket) << 10))
+        reader.start()
+        reader.join(0.5)
+        assert reader.is_alive()
+        assert held() == []
+    reader.join(30)
+    assert [len(data) for data in read] == [512]
+    assert not (folder / ".other.tar.part").exists()  # nobody fills it any more
+
+
 def test_a_tar_that_is_not_what_the_index_says_is_never_read(index: Index, remote: Index, bucket):
     store, _ = bucket
     row = index.table.slice(13, 1).to_pylist()[0]

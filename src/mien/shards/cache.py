@@ -17,6 +17,7 @@ from mien.shards.index import Index
 from mien.shards.object_store import Ranges
 
 TOUCHED_EVERY_S = 20.0
+LOOK_EVERY_S = 0.05
 _BLOCK_BYTES = 8 << 20
 _MB = 1 << 20
 
@@ -112,17 +113,25 @@ class ShardCache:
         bound = self._origin.cache_mb * _MB
         if size > bound:
             raise MienError(f"cluster.cache_mb is {self._origin.cache_mb}, less than one tar; raise it.")
+        while not self._taken(part, size, bound):
+            time.sleep(LOOK_EVERY_S)  # others are filling all that there is
+
+    def _taken(self, part: Path, size: int, bound: int) -> bool:
+        """Whether there was a place; none while tars that are being fetched take up the bound."""
         with _locked(self._root / ".lock"):
             held = sorted(_held(self._root), key=lambda tar: tar[1])  # the longest unread first
             used = sum(size for _, _, size in held)
             for path, _, freed in held:
                 if used + size <= bound and _allocated(part, size):
-                    return
+                    return True
                 if _abandoned(path):
                     path.unlink(missing_ok=True)
                     used -= freed
+            if used + size > bound:
+                return False
             with part.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)  # a full disk says so now
+            return True
 
     def _check(self, part: Path, name: str) -> None:
         """Compare each face and its facts with the digests of the index."""

@@ -11,6 +11,7 @@ from mien.config import MienError
 from mien.methods.contract import Phase
 from mien.methods.idferm import DISCRIMINATOR, FINE_TUNING, GENERATOR, IDFERM, IDFERMConfig, radial_loss
 from mien.parts.frontal import aligned
+from mien.parts.muon import Muon
 from mien.shards.batch import Batch
 from tests import tiny
 
@@ -108,6 +109,26 @@ def test_the_discriminators_turn_reaches_nothing_else() -> None:
     found = gradients(method, phase, DISCRIMINATOR, tiny.faces(8))
     assert found
     assert all(".discriminator." in name for name in found)
+
+
+def test_the_generator_may_learn_by_muon_while_its_rate_falls() -> None:
+    method, phase = at("generation", muon_rate=0.02, generation=[{"epochs": 2}])
+    optimizers = {turn: method.optimizer(phase, turn) for turn in (GENERATOR, DISCRIMINATOR)}
+    assert isinstance(optimizers[GENERATOR], Muon)
+    assert isinstance(optimizers[DISCRIMINATOR], torch.optim.Adam)
+    assert method.schedule(phase, DISCRIMINATOR, optimizers[DISCRIMINATOR]) is None
+    falling = method.schedule(phase, GENERATOR, optimizers[GENERATOR])
+    before = {n: p.clone() for n, p in method.named_parameters()}
+    gradients(method, phase, GENERATOR, tiny.faces(8))
+    rates = []
+    for _ in range(2):
+        optimizers[GENERATOR].step()
+        rates.append(optimizers[GENERATOR].param_groups[0]["lr"])
+        falling.step()
+    assert rates == pytest.approx([0.02, 0.01])
+    moved = {n for n, p in method.named_parameters() if not torch.equal(p, before[n])}
+    assert moved
+    assert all(".generator." in name for name in moved)
 
 
 def test_running_statistics_are_those_of_one_pass_a_turn() -> None:

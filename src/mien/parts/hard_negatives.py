@@ -58,7 +58,10 @@ class HNGSettings(Section):
     generation: list[Stage] = Field([Stage(epochs=50)], min_length=1)  # in turn, each corpus once
     generation_width: float = Field(1.0, gt=0, le=1)
     generation_batch: int = Field(64, ge=2)
-    generation_rate: float = Field(2e-4, gt=0)
+    generation_rate: float = Field(2e-4, gt=0)  # Adam's
+    muon_rate: float | None = Field(
+        None, gt=0
+    )  # the generator learns by Muon, its rate falling to 0 in a phase
     identity_weight: float = Field(0.03, ge=0)  # w1
     pixel_weight: float = Field(0.01, ge=0)  # w2
     symmetry_weight: float = Field(0.3, ge=0)  # w3

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from mien.config import Section
 from mien.parts.expression_network import ExpressionNetwork
@@ -83,7 +84,9 @@ class MetricLearner(nn.Module):
         optimizer.register_step_pre_hook(lambda *_: _clip(parameters, c.clip_norm))
         return optimizer
 
-    def schedule(self, phase: Any, turn: str, optimizer: Optimizer) -> HalveAndReload | None:
+    def schedule(
+        self, phase: Any, turn: str, optimizer: Optimizer
+    ) -> HalveAndReload | LRScheduler | ReduceLROnPlateau | None:
         """The rate is halved, and the best network reloaded, when training goes astray or stands still."""
         return HalveAndReload(optimizer, self.config.patience_epochs)
 

@@ -71,7 +71,7 @@ def train_groups(groups: Sequence[Group], beside: int, lines: ProgressLines, on_
     for plan in plans.values():
         for name in (FAILED, ERROR):
             plan.store.delete(name)
-    cluster = next(iter(plans.values())).params.cluster
+    cluster = groups[0].plan.params.cluster
     until = time.monotonic() + cluster.stage_timeout_s * len(plans)
     with tempfile.TemporaryDirectory(prefix="mien-reports-") as folder, _threads(beside) as threads:
         files = [Path(folder) / f"group{number}.jsonl" for number in range(len(groups))]

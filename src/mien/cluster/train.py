@@ -41,9 +41,9 @@ def train_experiments(plans: Sequence[Plan], on_report: OnReport = lambda report
         )  # ray, which `connect` makes ready first
 
         train = plans[0].params.train
-        groups: list[Group] = []
+        nodes, groups = alive_nodes(), list[Group]()
         for plan in (plan for plan in plans if missing[plan.experiment]):
-            refuse_local_storage(plan.store, alive_nodes())
+            refuse_local_storage(plan.store, nodes)
             published = {} if plan.store.is_local else publish(plan.params, plan.corpora, plan.shards)
             wanted = set(missing[plan.experiment])
             groups += [

@@ -58,12 +58,12 @@ def plain_descent(method: Any, phase: Any, turn: str) -> torch.optim.Optimizer:
     return torch.optim.SGD(method.moved_by(phase, turn), lr=0.05)
 
 
-def shot_worker(config: dict[str, Any]) -> None:
+def shot_worker(config: dict[str, Any], log: Path) -> None:
     """train_cells with a clock that counts the steps: when it reports and saves is then no matter of luck."""
     from mien.cluster import worker
     from mien.training import loop
 
-    log, ticks = Path(config.pop("log")), [0]
+    ticks = [0]
     taken = until_shot(loop.step, log)
 
     def counted(*words: Any) -> Any:
@@ -95,16 +95,16 @@ def noted(take: Take, log: Path) -> Take:
     return stepped
 
 
-def noted_worker(config: dict[str, Any]) -> None:
+def noted_worker(config: dict[str, Any], log: Path) -> None:
     """train_cells with steps that are written down, and a checkpoint after every other one."""
     from mien.cluster import worker
     from mien.training import loop
 
-    loop.step, worker.STEPS_A_LOOK = noted(loop.step, Path(config.pop("log"))), 2
+    loop.step, worker.STEPS_A_LOOK = noted(loop.step, log), 2
     worker.train_cells(config)
 
 
-def still_worker(config: dict[str, Any]) -> None:
+def still_worker(config: dict[str, Any], log: Path) -> None:
     """train_cells with batch-norm held and plain descent."""
     from mien.cluster import worker
     from mien.methods.resnet18 import ResNet18
@@ -119,12 +119,8 @@ def main(how: str, log: str, *words: str) -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     from mien.cluster import groups
 
-    as_config = groups.Job.as_config
-    if how in ("shot", "noted"):
-        groups.train_cells = shot_worker if how == "shot" else noted_worker
-        groups.Job.as_config = lambda job: as_config(job) | {"log": log}
-    else:
-        groups.train_cells = still_worker
+    disturbed = {"shot": shot_worker, "noted": noted_worker, "still": still_worker}[how]
+    groups.train_cells = lambda config: disturbed(config, Path(log))
     stage = str(REPOSITORY / "pipeline" / "train.py")
     sys.argv = [stage, *words]
     runpy.run_path(stage, run_name="__main__")

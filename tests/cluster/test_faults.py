@@ -202,7 +202,7 @@ def test_a_full_disk_is_a_sentence_and_with_room_again_the_training_goes_on(
     storage = disk / "storage" if full == "storage" else root / "storage"
     write_params(params(root, storage, SHORT), root)
     plan = make_plan(params(root, storage, SHORT), "tiny", root / "shards")
-    group = plan.store / f"{plan.name}-group0"
+    group = plan.store / plan.checkpoints(plan.cells[0])
     scratch = {"TMPDIR": str(disk)} if full == "scratch" else {}
     first = start(root, scratch)
     wait_for("a checkpoint", lambda: checkpoints.newest(group), first)

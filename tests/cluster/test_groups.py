@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mien.cluster.groups import FAILED, raise_first
+from mien.cluster.groups import FAILED, raise_failed
 from mien.config import MienError
 from mien.config.train import Cell
 from mien.training.reports import CellReport
@@ -14,7 +14,7 @@ from mien.training.storage import Storage
 def test_epochs_that_a_failed_cell_had_not_told_are_told_before_its_sentence(tmp_path):
     plan = SimpleNamespace(experiment="tiny", store=Storage(str(tmp_path)))
     heard: list[CellReport] = []
-    raise_first(plan, [], heard.append)
+    raise_failed(plan, None, heard.append)
     reports = [
         CellReport("tiny", Cell(0, 1), "fer", epoch, 9, {"train_loss": 1e9**epoch}, 0.1, 5.0)
         for epoch in range(3)
@@ -22,5 +22,5 @@ def test_epochs_that_a_failed_cell_had_not_told_are_told_before_its_sentence(tmp
     untold = [report.to_json() for report in reports]
     plan.store.write_json(FAILED, {"cell": "fold0-seed1", "sentence": "HRN diverged.", "untold": untold})
     with pytest.raises(MienError, match=r"^tiny fold0-seed1: HRN diverged\.$"):
-        raise_first(plan, [], heard.append)
+        raise_failed(plan, None, heard.append)
     assert heard == reports

@@ -64,11 +64,6 @@ def test_a_path_on_several_machines_is_refused(tmp_path: Path):
         refuse_local_storage(Storage(str(tmp_path)), ["one", "two"])
 
 
-def test_groups_share_the_cells_and_none_is_empty(shards: Path, tmp_path: Path):
-    plan = make_plan(changed(tiny(tmp_path), "train", groups=3), "tiny", shards)
-    assert plan.groups() == [[Cell(0, 0)], [Cell(1, 0)]]
-
-
 def test_what_is_fetched_written_and_pruned(shards: Path, tmp_path: Path):
     from tests.striped import trained_here
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a worker group: sealed folders, of which the newest whole one counts.
+"""Checkpoints of a cell: sealed folders, of which the newest whole one counts.
 
 They reach the storage in its own patient way and not by Ray's reports: Ray gives up a store that is busy for
 some seconds, and its controller, which would keep a list of them there, gives up the training with it.

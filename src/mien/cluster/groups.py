@@ -5,10 +5,9 @@ Imported only once this process is connected: Ray reads its environment at impor
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from ray.train import TrainingFailedError, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 
+from mien.cluster.handout import hand_out
 from mien.cluster.progress import ProgressLines
 from mien.cluster.relay import Relay, Tail
 from mien.cluster.worker import FAILED, Job, train_cells
@@ -52,30 +52,28 @@ def room(train: Train) -> int:
     return fits
 
 
-@dataclass(frozen=True)
-class Group:
-    """Cells of a plan that one worker group trains one after another."""
+def train_groups(
+    plans: Sequence[Plan],
+    cells: Sequence[tuple[Plan, Cell]],
+    published: Mapping[str, str],
+    beside: int,
+    lines: ProgressLines,
+    on_report: OnReport,
+) -> None:
+    """Train cells by `beside` worker groups, each taking the next, and pass on what they report to the end.
 
-    plan: Plan
-    number: int  # within its plan
-    cells: list[Cell]
-    published: dict[str, str]  # where workers find the shards of each corpus; empty: where this process does
-
-
-def train_groups(groups: Sequence[Group], beside: int, lines: ProgressLines, on_report: OnReport) -> None:
-    """Run the groups, at most `beside` at a time, and pass on what they report until all have ended.
-
-    MienError: what went wrong in the first group that failed.
+    published: where workers find the shards of each corpus; empty: where this process does.
+    MienError: what went wrong in the first experiment that failed.
     """
-    plans = {group.plan.experiment: group.plan for group in groups}
-    for plan in plans.values():
+    for plan in plans:
         for name in (FAILED, ERROR):
             plan.store.delete(name)
-    cluster = groups[0].plan.params.cluster
+    cluster, train = plans[0].params.cluster, plans[0].params.train
     until = time.monotonic() + cluster.stage_timeout_s * len(plans)
+    handout = hand_out([_job(plan, cell, published) for plan, cell in cells])
     with tempfile.TemporaryDirectory(prefix="mien-reports-") as folder, _threads(beside) as threads:
-        files = [Path(folder) / f"group{number}.jsonl" for number in range(len(groups))]
-        running = [threads.submit(_fit, group, file) for group, file in zip(groups, files, strict=True)]
+        files = [Path(folder) / f"group{number}.jsonl" for number in range(beside)]
+        running = [threads.submit(_fit, handout, number, train, file) for number, file in enumerate(files)]
         tails = [Tail(file) for file in files]
         ended = False
         while not ended:
@@ -85,16 +83,17 @@ def train_groups(groups: Sequence[Group], beside: int, lines: ProgressLines, on_
             for report in arrived:
                 on_report(report)
             if time.monotonic() > until:
+                names = ", ".join(plan.experiment for plan in plans)
                 raise MienError(
-                    f"training {', '.join(plans)} takes longer than cluster.stage_timeout_s = "
+                    f"training {names} takes longer than cluster.stage_timeout_s = "
                     f"{cluster.stage_timeout_s} an experiment; raise it and "
                     "run again, which goes on from the last checkpoint."
                 )
             if not ended:
                 time.sleep(LOOK_EVERY_S)
-        for plan in plans.values():
-            own = [future for group, future in zip(groups, running, strict=True) if group.plan is plan]
-            raise_first(plan, own, on_report)
+        failed = dict(pair for future in running for pair in future.result().items())
+        for plan in plans:
+            raise_failed(plan, failed.get(plan.experiment), on_report)
 
 
 @contextmanager
@@ -107,20 +106,37 @@ def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _fit(group: Group, reports: Path) -> None:
-    """One worker group, to its end."""
-    plan = group.plan
-    job = Job(
+def _job(plan: Plan, cell: Cell, published: Mapping[str, str]) -> dict[str, Any]:
+    """What a worker group is told of a cell."""
+    return Job(
         params=plan.params.model_dump(mode="json"),
         experiment=plan.experiment,
         shards=str(plan.shards),
-        published=group.published,
+        published={corpus: published[corpus] for corpus in sorted(plan.corpora & published.keys())},
         store=plan.store.uri,
-        group=f"{plan.name}-group{group.number}",
-        cells=[tuple(cell) for cell in group.cells],
+        checkpoints=plan.checkpoints(cell),
+        cell=tuple(cell),
         epochs=list(plan.epochs),
-    )
-    fit_group(train_cells, job.as_config(), plan.params.train, Relay(reports))
+    ).as_config()
+
+
+def _fit(handout: Any, number: int, train: Train, reports: Path) -> dict[str, TrainingFailedError]:
+    """One worker group to the end of all cells, begun anew where workers fail; and why, by experiment.
+
+    Raises TrainingFailedError where no cell was the cause.
+    """
+    failed: dict[str, TrainingFailedError] = {}
+    begun = False
+    while not begun or ray.get(handout.left.remote()):
+        begun = True
+        try:
+            fit_group(train_cells, {"handout": handout, "group": number}, train, Relay(reports))
+        except TrainingFailedError as error:
+            experiment = ray.get(handout.give_up.remote(number))
+            if experiment is None:
+                raise
+            failed[experiment] = error
+    return failed
 
 
 def fit_group(
@@ -153,7 +169,7 @@ def fit_group(
         ).fit()
 
 
-def raise_first(plan: Plan, running: list[Future[None]], on_report: OnReport) -> None:
+def raise_failed(plan: Plan, error: TrainingFailedError | None, on_report: OnReport) -> None:
     """Turn what went wrong into a sentence: a method's own if there is one, else the workers' last words.
 
     What the failed cell had not told yet is passed on first.
@@ -163,17 +179,13 @@ def raise_first(plan: Plan, running: list[Future[None]], on_report: OnReport) ->
         for line in failed["untold"]:
             on_report(CellReport.from_json(line))
         raise MienError(f"{plan.experiment} {failed['cell']}: {failed['sentence']}")
-    for future in running:
-        error = future.exception()
-        if isinstance(error, TrainingFailedError):
-            plan.store.write_json(ERROR, {"traceback": str(error).splitlines()})
-            raise MienError(
-                f"training {plan.experiment} failed after {plan.params.train.max_failures} restarts "
-                f"({_last_words(error)}; all of it in {plan.store.uri}/{ERROR}); mend the cause and run "
-                "again, which goes on from the last checkpoint."
-            ) from error
-        if error is not None:
-            raise error
+    if error is not None:
+        plan.store.write_json(ERROR, {"traceback": str(error).splitlines()})
+        raise MienError(
+            f"training {plan.experiment} failed after {plan.params.train.max_failures} restarts "
+            f"({_last_words(error)}; all of it in {plan.store.uri}/{ERROR}); mend the cause and run "
+            "again, which goes on from the last checkpoint."
+        ) from error
 
 
 def _last_words(error: BaseException) -> str:

@@ -24,41 +24,34 @@ def train_experiments(plans: Sequence[Plan], on_report: OnReport = lambda report
     MienError: no room in the cluster, a storage it cannot share, a method that diverges, failing workers;
     other experiments' cells have been trained by then.
     """
-    missing = {plan.experiment: plan.missing() for plan in plans}
-    left = [(name, cell) for name, cells in missing.items() for cell in cells]
+    left = [(plan, cell) for plan in plans for cell in plan.missing()]
     every = sum(len(plan.cells) for plan in plans)
-    lines = ProgressLines(left, kept=every - len(left))
+    lines = ProgressLines([(plan.experiment, cell) for plan, cell in left], kept=every - len(left))
     whose = plans[0].experiment if len(plans) == 1 else f"{len(plans)} experiments"
     if not left:
         lines.say(f"{whose}: all {every} cells are kept; nothing to train")
         return
     with connect(plans[0].params.cluster):
-        from mien.cluster.groups import (
-            Group,
-            alive_nodes,
-            room,
-            train_groups,
-        )  # ray, which `connect` makes ready first
+        from mien.cluster.groups import alive_nodes, room, train_groups  # ray, which `connect` makes ready
 
-        train = plans[0].params.train
-        nodes, groups = alive_nodes(), list[Group]()
-        for plan in (plan for plan in plans if missing[plan.experiment]):
+        train, nodes = plans[0].params.train, alive_nodes()
+        for plan in plans:
             refuse_local_storage(plan.store, nodes)
-            published = {} if plan.store.is_local else publish(plan.params, plan.corpora, plan.shards)
-            wanted = set(missing[plan.experiment])
-            groups += [
-                Group(plan, number, cells, published)
-                for number, cells in enumerate(plan.groups())
-                if wanted & set(cells)
-            ]
-        beside = min(len(groups), room(train), train.groups)
+        published = {} if plans[0].store.is_local else _publish([plan for plan, _ in left])
+        beside = min(len(left), room(train), train.groups)
         lines.say(
             f"{whose}: {len(left)} of {every} cells to train, "
             f"{beside} group(s) of {train.workers} worker(s); starting"
         )
-        train_groups(groups, beside, lines, on_report)
+        train_groups(plans, left, published, beside, lines, on_report)
     for plan in plans:
         if lost := plan.missing():
             raise MienError(
                 f"{plan.experiment}: {lost[0].name} was not kept; run again to train what is missing."
             )
+
+
+def _publish(plans: Sequence[Plan]) -> dict[str, str]:
+    """Where workers find the shards of all corpora that plans read."""
+    corpora = set[str]().union(*(plan.corpora for plan in plans))
+    return publish(plans[0].params, corpora, plans[0].shards)

@@ -1,5 +1,6 @@
 """What each Ray Train worker of a search's trial runs: its cells, until a rung's verdict ends it."""
 
+import tempfile
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
@@ -67,7 +68,8 @@ def search_cells(config: dict[str, Any]) -> None:
     first = ray.train.get_context().get_world_rank() == 0
     start = broadcast_from_rank_zero(_start(store, cells) if first else None)
     found = checkpoints.load(store / GROUP, start["checkpoint"]) if start["checkpoint"] else None
-    with shards_here(job.shards, job.published, params) as shards:
+    with tempfile.TemporaryDirectory(prefix="mien-shards-") as views:
+        shards = shards_here(job.shards, job.published, params, Path(views))
         trial = _TrialRun(job, params, store, shards, cells[: start["done"]], found)
         try:
             trial.run()

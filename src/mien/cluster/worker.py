@@ -1,10 +1,9 @@
-"""What each Ray Train worker runs: the cells of its group, one after another."""
+"""What each Ray Train worker runs: cells, one after another, as they are handed out to its group."""
 
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,44 +40,69 @@ STEPS_A_LOOK = 50
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker group is told; plain values, since it travels."""
+    """What a worker group is told of a cell; plain values, since it travels."""
 
     params: dict[str, Any]
     experiment: str
     shards: str
     published: dict[str, str]  # corpus -> address, where the workers do not see `shards`
     store: str  # of this digest
-    group: str  # name of the group's checkpoints in the store
-    cells: list[tuple[Any, ...]]  # Cell
+    checkpoints: str  # the cell's place for them in the store
+    cell: tuple[Any, ...]  # Cell
     epochs: list[int]  # of each phase
 
     def as_config(self) -> dict[str, Any]:
-        """For `train_loop_config`."""
+        """As it travels."""
         return asdict(self)
 
 
 def train_cells(config: dict[str, Any]) -> None:
-    """The train function of a worker group: each cell that is not kept yet, from its checkpoint if any."""
-    job = Job(**config)
+    """The train function of a worker group: `config` has its number `group` and the actor `handout`."""
+    handout, first = config["handout"], ray.train.get_context().get_world_rank() == 0
+    number: int | None = None
+    with tempfile.TemporaryDirectory(prefix="mien-shards-") as views:
+        while True:
+            own = _start(handout, config["group"], number) if first else None
+            start = broadcast_from_rank_zero(own)
+            number = start["number"]
+            if number is None:
+                return
+            if start["trains"]:
+                _train(Job(**ray.get(handout.job.remote(number))), start["checkpoint"], Path(views))
+
+
+def _start(handout: Any, group: int, finished: int | None) -> dict[str, Any]:
+    """Rank 0's view, which all ranks then take: the next cell, and the checkpoint to go on from.
+
+    A cell is left alone whose experiment has failed for a reason that the user must mend, or that is kept.
+    """
+    number = ray.get(handout.next.remote(group, finished))
+    if number is None:
+        return {"number": None}
+    job = Job(**ray.get(handout.job.remote(number)))
     store = Storage(job.store)
-    if store.read_json(FAILED) is not None:
-        return  # a restart cannot mend what a sentence to the user can; the driver reads it
-    params = Params.model_validate(job.params)
+    settled = (FAILED, f"{CELLS}/{Cell(*job.cell).name}/{SEAL}")
+    trains = all(store.read_json(name) is None for name in settled)
+    return {
+        "number": number,
+        "trains": trains,
+        "checkpoint": checkpoints.newest(store / job.checkpoints) if trains else None,
+    }
+
+
+def _train(job: Job, checkpoint: str | None, views: Path) -> None:
+    """A cell, from a checkpoint if any, on all ranks."""
+    store, cell, params = Storage(job.store), Cell(*job.cell), Params.model_validate(job.params)
     torch.set_num_threads(min(params.train.threads_per_worker, len(os.sched_getaffinity(0))))
-    group = Storage(job.store) / job.group
-    first = ray.train.get_context().get_world_rank() == 0
-    start = broadcast_from_rank_zero(_start(store, group, job) if first else None)
-    found = checkpoints.load(group, start["checkpoint"]) if start["checkpoint"] else None
-    with shards_here(job.shards, job.published, params) as shards:
-        for cell in (Cell(*fields) for fields in start["cells"]):
-            resume = found if found is not None and found.cell == cell else None
-            run = _TrainingRun(job, params, store, cell, resume)
-            try:
-                run.run(shards)
-            except (MienError, OSError) as error:  # perhaps of this rank alone, so that it cannot report
-                if (sentence := told(error)) is not None:
-                    store.write_json(FAILED, {"cell": cell.name, "sentence": sentence, "untold": run.untold})
-                raise
+    resume = checkpoints.load(store / job.checkpoints, checkpoint) if checkpoint else None
+    shards = shards_here(job.shards, job.published, params, views)
+    run = _TrainingRun(job, params, store, cell, resume)
+    try:
+        run.run(shards)
+    except (MienError, OSError) as error:  # perhaps of this rank alone, so that it cannot report
+        if (sentence := told(error)) is not None:
+            store.write_json(FAILED, {"cell": cell.name, "sentence": sentence, "untold": run.untold})
+        raise
 
 
 def told(error: MienError | OSError) -> str | None:
@@ -90,22 +114,12 @@ def told(error: MienError | OSError) -> str | None:
     return f"on {node}, {full}" if full else None
 
 
-@contextmanager
-def shards_here(shards: str, published: Mapping[str, str], params: Params) -> Iterator[Path]:
-    """The folder of all corpora's shards as this node sees them."""
-    if not published:
-        yield Path(shards)
-        return
-    with tempfile.TemporaryDirectory(prefix="mien-shards-") as folder:
-        for corpus, address in published.items():
-            view(address, Path(folder) / corpus, params.cluster.cache_mb)
-        yield Path(folder)
-
-
-def _start(store: Storage, group: Storage, job: Job) -> dict[str, Any]:
-    """Rank 0's view, which all ranks then take: the cells to train and the checkpoint to go on from."""
-    cells = [list(c) for c in job.cells if store.read_json(f"{CELLS}/{Cell(*c).name}/{SEAL}") is None]
-    return {"cells": cells, "checkpoint": checkpoints.newest(group)}
+def shards_here(shards: str, published: Mapping[str, str], params: Params, views: Path) -> Path:
+    """The folder of all corpora's shards as this node sees them: `views` of published ones, made once."""
+    for corpus, address in published.items():
+        if not (views / corpus).is_dir():
+            view(address, views / corpus, params.cluster.cache_mb)
+    return views if published else Path(shards)
 
 
 class CellRun:
@@ -194,7 +208,7 @@ class _TrainingRun(CellRun):
     def __init__(
         self, job: Job, params: Params, store: Storage, cell: Cell, resume: Checkpoint | None
     ) -> None:
-        super().__init__(params, cell, store / job.group, resume)
+        super().__init__(params, cell, store / job.checkpoints, resume)
         self._job, self._store = job, store
         self.untold: list[str] = []  # epochs that wait for the next report, equal on every rank
 
@@ -217,6 +231,7 @@ class _TrainingRun(CellRun):
             if self._rank == 0:
                 about = {"record": dict(trained.record), "seconds": self._seconds()}
                 keep(self._store, self._cell, folder, trained.predictions, self._curves, about)
+                self._store.delete(self._job.checkpoints)
 
     def _due(self, end: EpochEnd) -> bool:
         self.untold.append(self._report(end).to_json())

@@ -43,9 +43,7 @@ class Train(Section):
     cpus_per_worker: float = Field(1, gt=0)
     threads_per_worker: int = Field(1, ge=1)  # figures depend on it a little: sums round otherwise
     gpu: bool = False
-    groups: int = Field(
-        1, ge=1
-    )  # worker groups side by side, each with a share of an experiment's folds and seeds
+    groups: int = Field(1, ge=1)  # worker groups side by side, each taking the next fold and seed
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
     sync_batch_norm: bool = True  # on accelerators, where torch has it

@@ -119,7 +119,7 @@ def prune(plan: Plan) -> None:
         if name != own:
             plan.home.delete(name)
     for name in plan.store.names():
-        if name.startswith(f"{plan.name}-group"):
+        if name.startswith(f"{plan.name}-"):
             plan.store.delete(name)
 
 

@@ -73,10 +73,9 @@ class Plan:
         kept = self.store / CELLS
         return [cell for cell in self.cells if kept.read_json(f"{cell.name}/seal.json") is None]
 
-    def groups(self) -> list[list[Cell]]:
-        """Which cells go through which worker group; the same whenever the same plan is made."""
-        number = min(self.params.train.groups, len(self.cells))
-        return [self.cells[start::number] for start in range(number)]
+    def checkpoints(self, cell: Cell) -> str:
+        """Where a cell's checkpoints lie in the store."""
+        return f"{self.name}-{cell.name}"
 
 
 def make_plan(params: Params, experiment: str, shards: Path) -> Plan:

@@ -8,6 +8,7 @@ from torch.optim import SGD, AdamW
 
 from mien import methods
 from mien.config import MienError
+from mien.methods.contract import UPPER_BOUND
 from mien.methods.ean import ALONE, ASSOCIATION, GALLERY, WARMUP, EANConfig
 from mien.training.loop import Options, fit
 from tests import tiny
@@ -188,6 +189,7 @@ def test_an_oracle_links_true_labels_alone() -> None:
     assert set(terms) == {"cross_entropy"}
     assert method.figures(phase)["link_precision"] == 1.0
     assert method.record()["links"] == "oracle"
+    assert "true labels" in method.record()[UPPER_BOUND]
 
 
 def test_the_adjacency_loss_is_off_in_warm_up_and_on_demand() -> None:

@@ -10,8 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from mien import methods
 from mien.config import MienError
-from mien.methods.sna import divergence
 from mien.parts.sna_classifier import focal, reduced
+from mien.parts.sna_mask import divergence
 from mien.training.loop import Options, fit
 from mien.training.step import step
 from tests import tiny
@@ -228,6 +228,19 @@ def test_rates_and_turns_by_epoch() -> None:
     assert [method.turns(refining, s) for s in (0, 1)] == [("critic", "generator")] * 2
     method.epoch.fill_(1)
     assert ["critic" in method.turns(refining, s) for s in range(21)] == [s % 10 == 0 for s in range(21)]
+
+
+def test_the_baseline_may_be_trained_otherwise_than_the_final_classifier() -> None:
+    own = {"epochs": 3, "faces_per_class": 2, "learning_rate": 0.5, "dropout": 0.1}
+    Config = methods.method_class("sna").Config
+    method = methods.build("sna", Config(baseline=own), tuple("abcdefg"))
+    first, *_, last = method.phases()
+    assert (first.epochs, first.batch_size, last.epochs, last.batch_size) == (3, 14, 50, 63)
+    assert method.optimizer(first, "all").param_groups[0]["lr"] == 0.5
+    assert method.classifier.whole_branch.drop.p == 0.1
+    method.start(last, 7)
+    assert method.optimizer(last, "all").param_groups[0]["lr"] == 1e-2
+    assert [net.whole_branch.drop.p for net in (method.baseline, method.classifier)] == [0.1, 0.5]
 
 
 def test_phases_end_where_they_are_told_and_a_run_goes_on_from_their_weights(tmp_path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mien.evaluation.figures import ink_on
 from mien.evaluation.outcomes import Difference, Outcome
+from mien.methods.contract import UPPER_BOUND
 from mien.shards.index import Index
 
 NONE = "–"
@@ -156,9 +157,10 @@ def _folds(folds: Set[int], folds_by: str) -> str:
 def _result_row(outcome: Outcome) -> ResultRow:
     figures = outcome.scores["figures"]
     cells = outcome.scores["cells"]
+    bound = f" ({UPPER_BOUND})" if any(UPPER_BOUND in record for record in outcome.records) else ""
     return ResultRow(
         cells=(
-            outcome.name,
+            outcome.name + bound,
             outcome.entry.corpus,
             _paper(outcome.entry.paper),
             percent(figures["accuracy"]["people"]["mean"]),

@@ -16,6 +16,9 @@ from mien.shards.batch import Batch
 
 Schedule = LRScheduler | ReduceLROnPlateau | HalveAndReload
 
+UPPER_BOUND = "upper bound"
+"""Key of a record whose method was given what nobody has, such as test labels; it says what."""
+
 
 @dataclass(frozen=True)
 class Phase:

@@ -30,7 +30,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mien.config import Section
-from mien.methods.contract import Method, Phase, Schedule
+from mien.methods.contract import UPPER_BOUND, Method, Phase, Schedule
 from mien.parts.association import (
     Associated,
     Graph,
@@ -314,6 +314,9 @@ class EAN(Method):
         c = self.config
         weights = f"file {self._weights_sha256}" if self._weights_sha256 else "random"
         told = {"weights": weights, "links": c.graph.links, "generator": c.generator.use}
+        told |= (
+            {UPPER_BOUND: "links by true labels of the test part too"} if c.graph.links == "oracle" else {}
+        )
         return told | ({} if c.graph.links != "similarity" else {"tau": float(self.tau)})
 
     def _features(self, faces: Tensor) -> Tensor:

@@ -13,7 +13,9 @@ threshold is a percentile of Div over the training part after the first epoch, i
 Div is that of the fused head in evaluation mode (`divergence_mode: train` is the literal reading); the masked
 sum is divided by the size of the batch;
 perceptual means are per element, on conv3b, conv4 and conv5 of the whole picture's branch. The paper's
-SGD and RMSprop want its number of steps; `optimizer: muon` learns faint detail of faces in far fewer.
+SGD and RMSprop want its number of steps; `optimizer: muon` learns faint detail of faces in far fewer. Div
+finds a flipped label once it is learnt by heart, whereas a perceptual net had better learn none: `baseline`
+may have settings of its own.
 """
 
 import math
@@ -36,7 +38,7 @@ from mien.parts.noise import apart, normal_like
 from mien.parts.pictures import Light, grey, resize
 from mien.parts.sna_autoencoder import AutoEncoding, Refinement
 from mien.parts.sna_classifier import Classification, Scores, TwoScale, answering, rarity, reduced, summed
-from mien.parts.sna_mask import smallest, trusted
+from mien.parts.sna_mask import divergence, smallest, trusted
 from mien.parts.sna_neighbourhood import CRITIC, GENERATOR, Neighbourhood, falling, holds, set_aside, stepping
 from mien.parts.sna_tally import Held, Tally
 from mien.parts.statistics import unmoved
@@ -62,6 +64,7 @@ class SNAConfig(Section):
     weights: str | None = None  # a model that mien saved, whose first phases are taken over
     weights_until: Literal["baseline", "autoencoder", "refinement"] = "refinement"
     classification: Classification = Classification()
+    baseline: Classification | None = None  # of the first phase, if not as above
     autoencoder: AutoEncoding = AutoEncoding()
     refinement: Refinement = Refinement()
     threshold: Literal["batch", "constant"] = "batch"  # BT and T of the paper
@@ -83,12 +86,6 @@ class SNAConfig(Section):
         return self
 
 
-def divergence(p: Tensor, q: Tensor) -> Tensor:
-    """Div(P, Q) = (KL(P||Q) + KL(Q||P)) / 2 in nats, from logits (N, C) twice -> (N,)."""
-    log_p, log_q = p.float().log_softmax(dim=1), q.float().log_softmax(dim=1)
-    return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=1)
-
-
 class SNA(Method):
     """The classifier, and while they are needed the auto-encoder, its critic and the baseline."""
 
@@ -103,7 +100,7 @@ class SNA(Method):
     def __init__(self, config: SNAConfig, classes: Sequence[str]) -> None:
         super().__init__(config, classes)
         self.input_px = config.input_px
-        self.classifier = self._classifier()
+        self.classifier = self._classifier(config.baseline or config.classification)
         self.aids: dict[str, nn.Module] = {}  # what a loaded model brings and `predict` does not need
         self.register_buffer("bound", torch.tensor(config.constant or math.inf))
         self.register_buffer("class_weights", torch.ones(len(self.classes)))
@@ -121,17 +118,19 @@ class SNA(Method):
     def phases(self) -> Sequence[Phase]:
         """The four phases, less those that a file gives, that come after `until`, or that pixels spare."""
         c = self.config
-        f, balanced = c.classification, c.classification.balancing == "batch"
-        batch = f.faces_per_class * len(self.classes)
         every = (
-            Phase(BASELINE, f.epochs, batch, balanced=balanced),
+            self._classifying(BASELINE, c.baseline or c.classification),
             Phase(AUTOENCODER, c.autoencoder.epochs, c.autoencoder.batch_size),
             Phase(REFINEMENT, c.refinement.epochs, c.refinement.batch_size),
-            Phase(FINAL, f.epochs, batch, balanced=balanced),
+            self._classifying(FINAL, c.classification),
         )
         first = ORDER.index(c.weights_until) + 1 if c.weights else 0
         spared = (AUTOENCODER, REFINEMENT) if c.neighbours == "pixels" else ()
         return [p for p in every[first : ORDER.index(c.until) + 1] if p.name not in spared]
+
+    def _classifying(self, name: str, how: Classification) -> Phase:
+        batch = how.faces_per_class * len(self.classes)
+        return Phase(name, how.epochs, batch, balanced=how.balancing == "batch")
 
     def start(self, phase: Phase, labels: int) -> None:
         """Make what the phase trains; before the first one, fill what comes from a file."""
@@ -142,7 +141,7 @@ class SNA(Method):
         if phase.name == REFINEMENT:
             self.neighbourhood.begin_refinement()
         if phase.name == FINAL:
-            self.baseline, self.classifier = self.classifier, self._classifier()
+            self.baseline, self.classifier = self.classifier, self._classifier(self.config.classification)
         self.tally = Tally(len(self.classes))
         self._phase = phase.name
 
@@ -163,7 +162,8 @@ class SNA(Method):
             self.neighbourhood.weigh(c.refinement, epoch)
         if c.neighbours == "latent" and (phase.name, epoch) in ((REFINEMENT, phase.epochs - 1), (FINAL, 0)):
             self.neighbourhood.survey(self.pixels(batch) for batch in batches())
-        if phase.name in (BASELINE, FINAL) and epoch == 0 and c.classification.balancing == "weighted":
+        how = self._how(phase)
+        if isinstance(how, Classification) and epoch == 0 and how.balancing == "weighted":
             self.class_weights.copy_(rarity((batch.label for batch in batches()), len(self.classes)))
         if phase.name == FINAL and epoch == 1 and c.threshold == "constant" and c.constant is None:
             every = torch.cat([self._divergence(self.pixels(batch), batch.seed) for batch in batches()])
@@ -200,7 +200,8 @@ class SNA(Method):
 
     def _how(self, phase: Phase) -> AutoEncoding | Classification:
         c = self.config
-        return c.autoencoder if phase.name in (AUTOENCODER, REFINEMENT) else c.classification
+        first = c.baseline or c.classification
+        return {BASELINE: first, FINAL: c.classification}.get(phase.name, c.autoencoder)
 
     def train(self, mode: bool = True) -> "SNA":
         """As ever, but what this phase does not train stays in evaluation mode."""
@@ -215,13 +216,14 @@ class SNA(Method):
     def forward(self, batch: Batch, phase: Phase, turn: str) -> dict[str, Tensor]:
         """The classifier's masked loss, Loss_AE, or the terms of the critic's or the generator's turn."""
         c = self.config
-        x = self.pixels(batch, self._how(phase).augmentation if self.training else None)
-        if phase.name == AUTOENCODER:
-            return {"autoencoding": self.neighbourhood.autoencoding(x, c.autoencoder)}
+        how = self._how(phase)
+        x = self.pixels(batch, how.augmentation if self.training else None)
         if phase.name == REFINEMENT:
             return self._refining(x, turn)
+        if isinstance(how, AutoEncoding):
+            return {"autoencoding": self.neighbourhood.autoencoding(x, how)}
         scores = self.classifier(x)
-        losses = summed(scores, batch.label, c.classification, self.class_weights)
+        losses = summed(scores, batch.label, how, self.class_weights)
         total = batch.total or len(batch)
         keep, kept = torch.ones_like(losses), float(total)
         if phase.name == FINAL and self.training:
@@ -276,11 +278,12 @@ class SNA(Method):
     def validate(self, batch: Batch, phase: Phase) -> tuple[dict[str, Tensor], Tensor | None]:
         """The unmasked loss and the fused scores, or how far the reconstruction is from the face."""
         x = self.pixels(batch)
-        if phase.name in (BASELINE, FINAL):
+        how = self._how(phase)
+        if isinstance(how, Classification):
             scores = self.classifier(x)
             if phase.name == FINAL:
                 self._hold_neighbours(x, scores.fused, batch.seed)
-            losses = summed(scores, batch.label, self.config.classification, self.class_weights)
+            losses = summed(scores, batch.label, how, self.class_weights)
             return {"classification": losses.mean()}, scores.fused
         self._held.hold(**self.neighbourhood.likeness(x))
         if phase.name == REFINEMENT and self.config.noise is None and self.epoch == phase.epochs - 1:
@@ -289,8 +292,8 @@ class SNA(Method):
 
     def _hold_neighbours(self, x: Tensor, said: Tensor, seed: Tensor) -> None:
         neighbours, still = self.neighbours(x, seed), self.neighbours(x, seed, noise=0.0)
-        self._held.hold(divergence=divergence(said, self.classifier(neighbours).fused))
-        self._held.hold(divergence_without_noise=divergence(said, self.classifier(still).fused))
+        div, at_rest = (divergence(said, self.classifier(near).fused) for near in (neighbours, still))
+        self._held.hold(divergence=div, divergence_without_noise=at_rest)
         if self.epoch == 0 and "baseline" in self._modules:  # neither moves any more
             self._held.hold(neighbours_named_alike=self.baseline.agrees(x, neighbours))
 
@@ -316,16 +319,16 @@ class SNA(Method):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *how: bool, **named: bool) -> Any:
         """As ever; what `predict` does not need of a finished run goes to `aids`, and is no parameter."""
-        rest = dict(state_dict)
-        made = {"neighbourhood": self._neighbourhood, "baseline": self._classifier}
+        rest, first = dict(state_dict), partial(self._classifier, self.config.classification)
+        made: dict[str, Callable[[], nn.Module]] = {"neighbourhood": self._neighbourhood, "baseline": first}
         for name in made.keys() - self._modules.keys():
             if aid := set_aside(rest, name, made[name]):
                 self.aids[name] = aid.eval()
         return super().load_state_dict(rest, *how, **named)
 
-    def _classifier(self) -> TwoScale:
+    def _classifier(self, how: Classification) -> TwoScale:
         c = self.config
-        return TwoScale(c.input_px, len(self.classes), c.width, c.pool_after, c.classification.dropout)
+        return TwoScale(c.input_px, len(self.classes), c.width, c.pool_after, how.dropout)
 
     def _neighbourhood(self) -> Neighbourhood:
         c, own = self.config, self.config.autoencoder

@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor, channels_last, nn
 from torch.nn.functional import interpolate, mse_loss, relu
 
 from mien.config import Section
@@ -90,7 +90,7 @@ class Encoder(nn.Module):
         maps = []
         x = self.corrupt(x) if corrupted else x
         for stage in self.stages[:-1]:
-            x = self.bend(stage(x))
+            x = self.bend(stage(x).contiguous(memory_format=channels_last))
             maps.append(x)
             x = self.corrupt(x) if corrupted else x
         maps.append(self.stages[-1](x).tanh())
@@ -160,7 +160,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(N, code) -> the picture (N, 1, H, H) and the maps that answer the encoder's a, b, c and d."""
-        x = self.spread(z).unflatten(1, self.start)
+        x = self.spread(z).unflatten(1, self.start).contiguous(memory_format=channels_last)
         maps = [x]
         for stage in self.stages:
             x = stage(x)

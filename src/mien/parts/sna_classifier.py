@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor, channels_last, nn
 from torch.nn.functional import avg_pool2d, cross_entropy, max_pool2d
 
 from mien.config import Section
@@ -58,7 +58,7 @@ class Branch(nn.Module):
         """What each of the eight convolutions gives, pooled where it is: 1a, 1b, 2a, 2b, 3a, 3b, 4, 5."""
         found = []
         for number, convolution in enumerate(self.convolutions):
-            x = convolution(x)
+            x = convolution(x).contiguous(memory_format=channels_last)  # the first one's; others keep it
             x = max_pool2d(x, 2) if number in self.pooled else x
             found.append(x)
         return found

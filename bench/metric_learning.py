@@ -1,95 +1,63 @@
 """What radial metric learning costs beside its rivals, and what it brings: IDFERM's Table 2, made measurable.
 
-    python bench/metric_learning.py [--shards data/shards/rendered] [--folds 0 1] [--epochs 12]
-                                    [--only NAME ...] [--threads 2] [--into build/metric_learning]
+    python bench/metric_learning.py [--steps 20] [--threads 1]
 
-Each loss is trained at the settings of the `study` preset on the same folds, one after another, in one
-process; all see the same faces. IDFERM's judges and generator are trained first; their time stands in a
-column of its own. The share of a step that goes into distances and hinge is measured on the features of real
-batches: loss and its gradient back to the features, beside the whole step. Accuracy is that of the test
-people, and each rival is set beside IDFERM by flipping the signs of people's gains. What has been trained is
-kept in `--into`, so that a broken-off run goes on, and the table is of all that lies there.
+Reads what `mien repro` has left of the experiments of `study` in this checkout (runs/ and results/): all
+losses were trained on the same folds and see the same faces. Times of epochs are the trainings' own, which
+ran side by side. The share of a step that goes into distances and hinge is measured here on the features of
+real batches, by each fold's trained network: loss and its gradient back to the features, beside the whole
+step. Accuracy is that of the test people, and each rival is set beside IDFERM by flipping the signs of
+people's gains.
 """
 
 import argparse
-import json
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import mean
-from time import perf_counter, process_time
+from time import perf_counter
 from typing import Any
 
-import pyarrow as pa
 import torch
 
 from mien import methods
 from mien.config import Params, load_params
 from mien.config.train import Cell
 from mien.evaluation.compared import Side, compare
+from mien.evaluation.identity.costs import costs
 from mien.evaluation.identity.paper import TABLES
-from mien.evaluation.predictions import PREDICTIONS, PREDICTIONS_FILE, read_predictions
-from mien.manifest.tables import read_table, write_table
+from mien.evaluation.outcomes import Outcome, read_outcomes
+from mien.evaluation.predictions import PREDICTIONS_FILE, read_predictions
 from mien.methods.contract import Phase
-from mien.parts.metric_learning import FINE_TUNING
 from mien.shards.batch import Batch
 from mien.shards.folds import split_cell
 from mien.shards.index import Index, read_index
-from mien.training.cell import part_readers, train_cell
-from mien.training.loop import EpochEnd, Options
+from mien.training.cell import part_readers
 from mien.training.step import step
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARDS, RUNS, RESULTS = ROOT / "data" / "shards", ROOT / "runs", ROOT / "results"
 FIRST = "idferm"
 RIVALS = (FIRST, "softmax", "triplet", "contrastive", "n-pairs", "coupled-clusters", "nm-tuplet", "center")
 PRINTED = {"idferm": "IDFERM", "triplet": "triplet", "nm-tuplet": "2B(N+M)"}  # in the paper's Table 2
-REACHED, STEPS = 0.95, 20
-CELL = "cell.json"
+HEADER = (
+    "loss", "folds", "mean accuracy of new people, %", "less IDFERM's: points (95 %), p over people",
+    "distances a batch", "faces an update", "ms a step", "of it distances and hinge, %", "s an epoch",
+    "epochs to 95 %", "s to 95 %", "s a fold in all",
+)  # fmt: skip
 
 
-def settled(epochs: int | None) -> Params:
-    """The `study` preset, every rival with as many epochs."""
-    params = load_params(ROOT / "presets" / "study.yaml")
-    for name in RIVALS:
-        params = methods.with_settings(params, name, {"epochs": epochs} if epochs else {})
-    return params
-
-
-def train(name: str, cell: Cell, params: Params, shards: Path, into: Path) -> None:
-    """Train a cell and leave its figures, its answers and its model in `into`."""
-    index = read_index(shards / params.experiments[name].corpus)
-    split = split_cell(index, cell, params.experiments[name].validation_share, params.shard.seed)
-    seconds: list[float] = []
-    accuracy: list[float] = []
-    before = 0.0
-
-    def note(end: EpochEnd, state: object) -> None:
-        nonlocal before
-        spent = len(split.train) / end.values["faces_per_second"]
-        if end.phase == FINE_TUNING:
-            seconds.append(spent)
-            accuracy.append(end.values["validation_accuracy"])
-        else:
-            before += spent
-
-    begun = process_time()
-    trained = train_cell(params, name, cell, shards, into, Options(), after_epoch=note)
-    cpu_s = process_time() - begun
-    write_table(trained.predictions, into / PREDICTIONS_FILE, PREDICTIONS)
-    first = next(i for i, value in enumerate(accuracy) if value >= REACHED * max(accuracy))
-    method = methods.load(into)[0].train()
-    readers = part_readers(method, index, split, shards, threads=1)
-    phase = method.phases()[-1]
-    batches = readers(phase, "train").batches(phase.batch_size, 0, 0)
-    figures = {
-        "seconds_an_epoch": mean(seconds),
-        "seconds_to_95": sum(seconds[: first + 1]),
-        "epochs_to_95": first + 1,
-        "best_accuracy": max(accuracy),
-        "seconds_before": before,
-        "cpu_seconds": cpu_s,
-        **shares(method, phase, [batch for batch, _ in zip(batches, range(STEPS), strict=False)]),
-    }
-    (into / CELL).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+def measured(outcome: Outcome, params: Params, index: Index, steps: int) -> dict[str, float]:
+    """Means over an experiment's cells of what `shares` finds with their networks."""
+    found = []
+    for entry in outcome.run["cells"]:
+        cell = Cell(entry["fold"], entry["seed"])
+        split = split_cell(index, cell, outcome.entry.validation_share, params.shard.seed)
+        method = methods.load(RUNS / outcome.name / "cells" / cell.name)[0].train()
+        phase = method.phases()[-1]
+        reader = part_readers(method, index, split, SHARDS, threads=1)(phase, "train")
+        batches = reader.batches(phase.batch_size, 0, 0)
+        found.append(shares(method, phase, [batch for batch, _ in zip(batches, range(steps), strict=False)]))
+    return {key: mean(cell[key] for cell in found) for key in found[0]}
 
 
 def shares(method: Any, phase: Phase, batches: list[Batch]) -> dict[str, Any]:
@@ -126,83 +94,60 @@ def shares(method: Any, phase: Phase, batches: list[Batch]) -> dict[str, Any]:
     return told | {"distance_share": loss_s[0] / step_s}
 
 
-def table(into: Path, params: Params, index: Index) -> str:
-    """The report as markdown, of all cells in `into`."""
-    header = (
-        "loss", "folds", "mean accuracy of new people, %", "less IDFERM's: points (95 %), p over people",
-        "distances a batch", "faces an update", "ms a step", "of it distances and hinge, %", "s an epoch",
-        "epochs to 95 %", "s to 95 %", "s before", "CPU-s a fold",
-        *(f"paper: {name}" for name in TABLES[0].header[1:]),
-    )  # fmt: skip
-    printed = {row[0]: row[1:] for row in TABLES[0].rows}
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    for name in RIVALS:
-        cells = sorted(into.glob(f"{name}/*/{CELL}"))
-        if not cells:
-            continue
-        found = [json.loads(cell.read_text()) for cell in cells]
-        own = {key: mean(cell[key] for cell in found) for key in found[0]}
-        own_figures = (
-            f"{own['distances']:.0f}",
-            f"{own['passes']:.0f}",
-            f"{own['step_ms']:.1f}",
-            f"{100 * own['distance_share']:.1f}",
-            f"{own['seconds_an_epoch']:.1f}",
-            f"{own['epochs_to_95']:.1f}",
-            f"{own['seconds_to_95']:.0f}",
-            f"{own['seconds_before']:.0f}",
-            f"{own['cpu_seconds']:.0f}",
-        )
-        beside = printed.get(PRINTED.get(name, ""), ("–",) * len(TABLES[0].header[1:]))
-        told = (name, str(len(cells)), *accuracy(into, name, params, index), *own_figures, *beside)
-        lines.append(f"| {' | '.join(told)} |")
-    return "\n".join(lines)
+def row(outcome: Outcome, first: Outcome, params: Params, index: Index, steps: int) -> list[str]:
+    """A loss of the table."""
+    spent, own = costs(outcome, index, params), measured(outcome, params, index, steps)
+    paper = {line[0]: line[1:] for line in TABLES[0].rows}
+    return [
+        outcome.name,
+        str(len(outcome.run["cells"])),
+        *accuracy(outcome, first, params, index),
+        f"{own['distances']:.0f}",
+        f"{own['passes']:.0f}",
+        f"{own['step_ms']:.1f}",
+        f"{100 * own['distance_share']:.1f}",
+        f"{spent.epoch_s:.1f}",
+        f"{spent.epochs:.1f}",
+        f"{spent.reach_s:.0f}",
+        f"{outcome.run['seconds'] / len(outcome.run['cells']):.0f}",
+        *paper.get(PRINTED.get(outcome.name, ""), ("–",) * len(TABLES[0].header[1:])),
+    ]
 
 
-def accuracy(into: Path, name: str, params: Params, index: Index) -> tuple[str, str]:
+def accuracy(outcome: Outcome, first: Outcome, params: Params, index: Index) -> tuple[str, str]:
     """Mean accuracy over folds, and what it has more than IDFERM on the folds that both have."""
-    sides = [_side(into, one, index) for one in dict.fromkeys((FIRST, name)) if (into / one).is_dir()]
-    found = compare(sides[0], sides[-1], index, params.evaluate)
+    found = compare(_side(first, index), _side(outcome, index), index, params.evaluate)
     own = f"{100 * found.figures['mean_accuracy'][1].mean:.1f}"
-    if len(sides) == 1:
+    if outcome is first:
         return own, "–"
     gain = found.differences["mean_accuracy"]
     bounds = (f"{100 * value:+.1f}" for value in (gain.mean, gain.low, gain.high))
     return own, "{} ({} to {}), {:.3f}".format(*bounds, found.p_value)
 
 
-def _side(into: Path, name: str, index: Index) -> Side:
-    parts = [read_table(path, PREDICTIONS) for path in sorted((into / name).glob(f"*/{PREDICTIONS_FILE}"))]
-    whole = into / name / PREDICTIONS_FILE
-    write_table(pa.concat_tables(parts), whole, PREDICTIONS)
-    return Side(name, name, index.about.corpus, index.digest, read_predictions(whole, len(index.classes)))
-
-
-def measure(o: argparse.Namespace, params: Params) -> None:
-    """Train what is still missing, fold by fold, and tell it as it comes."""
-    for fold in o.folds:
-        for name in o.only:
-            cell = Cell(fold, 0)
-            into = o.into / name / cell.name
-            if not (into / CELL).is_file():
-                train(name, cell, params, o.shards.parent, into)
-            print(name, cell.name, (into / CELL).read_text(), flush=True)
+def _side(outcome: Outcome, index: Index) -> Side:
+    told = read_predictions(RUNS / outcome.name / PREDICTIONS_FILE, len(index.classes))
+    return Side(outcome.name, outcome.entry.method, index.about.corpus, index.digest, told)
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shards", type=Path, default=ROOT / "data" / "shards" / "rendered")
-    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--epochs", type=int, help="of fine-tuning; left out, the preset's")
-    parser.add_argument("--only", nargs="+", choices=RIVALS, default=list(RIVALS))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--into", type=Path, default=ROOT / "build" / "metric_learning")
+    parser.add_argument("--steps", type=int, default=20, help="of which a step's time is measured")
+    parser.add_argument("--threads", type=int, default=1)
     o = parser.parse_args()
     torch.set_num_threads(o.threads)
-    params = settled(o.epochs)
-    measure(o, params)
-    print(table(o.into, params, read_index(o.shards)))
+    params = load_params(ROOT / "params.yaml")
+    there = [name for name in RIVALS if name in params.experiments and (RESULTS / name).is_dir()]
+    if FIRST not in there:
+        raise SystemExit(f"{RESULTS} has no {FIRST}; `mien preset study` and `mien repro` make it.")
+    index = read_index(SHARDS / params.experiments[FIRST].corpus)
+    every = read_outcomes(params, RESULTS, RUNS, {index.folder.name: index})
+    by_name = {outcome.name: outcome for outcome in every if outcome.name in there}
+    header = [*HEADER, *(f"paper: {name}" for name in TABLES[0].header[1:])]
+    print(f"| {' | '.join(header)} |\n{'|---' * len(header)}|")
+    for name in there:
+        print(f"| {' | '.join(row(by_name[name], by_name[FIRST], params, index, o.steps))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -186,8 +186,8 @@ def _costs(own: Sequence[Outcome], indexes: Mapping[str, Index], params: Params)
         )
     caption = (
         "Of fine-tuning alone, means over folds and seeds: judges and generation, which come before it in "
-        "IDFERM, are not in these times. Folds were trained side by side; `bench/metric_learning.py` takes "
-        "the times one after another, with the share of a step that distances and hinge have."
+        "IDFERM, are not in these times. Folds were trained side by side; "
+        "`bench/metric_learning.py` measures the share of a step that distances and hinge have."
     )
     return Grid(header, rows, caption)
 

@@ -142,12 +142,12 @@ def main() -> None:
     if FIRST not in there:
         raise SystemExit(f"{RESULTS} has no {FIRST}; `mien preset study` and `mien repro` make it.")
     index = read_index(SHARDS / params.experiments[FIRST].corpus)
-    every = read_outcomes(params, RESULTS, RUNS, {index.folder.name: index})
-    by_name = {outcome.name: outcome for outcome in every if outcome.name in there}
+    asked = params.model_copy(update={"experiments": {name: params.experiments[name] for name in there}})
+    outcomes = read_outcomes(asked, RESULTS, RUNS, {index.folder.name: index})
     header = [*HEADER, *(f"paper: {name}" for name in TABLES[0].header[1:])]
     print(f"| {' | '.join(header)} |\n{'|---' * len(header)}|")
-    for name in there:
-        print(f"| {' | '.join(row(by_name[name], by_name[FIRST], params, index, o.steps))} |", flush=True)
+    for outcome in outcomes:
+        print(f"| {' | '.join(row(outcome, outcomes[0], params, index, o.steps))} |", flush=True)
 
 
 if __name__ == "__main__":

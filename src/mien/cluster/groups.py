@@ -53,7 +53,6 @@ def room(train: Train) -> int:
 
 
 def train_groups(
-    plans: Sequence[Plan],
     cells: Sequence[tuple[Plan, Cell]],
     published: Mapping[str, str],
     beside: int,
@@ -65,6 +64,7 @@ def train_groups(
     published: where workers find the shards of each corpus; empty: where this process does.
     MienError: what went wrong in the first experiment that failed.
     """
+    plans = list({plan.experiment: plan for plan, _ in cells}.values())
     for plan in plans:
         for name in (FAILED, ERROR):
             plan.store.delete(name)

@@ -43,7 +43,7 @@ def train_experiments(plans: Sequence[Plan], on_report: OnReport = lambda report
             f"{whose}: {len(left)} of {every} cells to train, "
             f"{beside} group(s) of {train.workers} worker(s); starting"
         )
-        train_groups(plans, left, published, beside, lines, on_report)
+        train_groups(left, published, beside, lines, on_report)
     for plan in plans:
         if lost := plan.missing():
             raise MienError(

@@ -11,6 +11,7 @@ import yaml
 
 from mien.cli import repro
 from mien.cli.repro import reproduce, stale_experiments
+from mien.cli.stages import LEFT, repro_beside
 from mien.config import MienError
 from tests.evaluation import tree
 from tests.striped import tiny, write_corpus
@@ -53,17 +54,43 @@ def test_stale_is_what_has_changed_and_was_never_run_before(tmp_path: Path) -> N
     write_experiments(tmp_path, a=[0], b=[0], c=[0])
     (tmp_path / "dvc.yaml").write_text(STAGES)
     with pytest.raises(MienError, match=r"DVC cannot tell .*not inside of a DVC repository"):
-        stale_experiments(tmp_path)
+        stale_experiments(tmp_path, "train")
     dvc(tmp_path, "init", "--no-scm")
     dvc(tmp_path, "repro", "shard@toy", "tune")
-    assert stale_experiments(tmp_path) == ["a", "b", "c"]
+    assert stale_experiments(tmp_path, "train") == ["a", "b", "c"]
     dvc(tmp_path, "repro")
-    assert stale_experiments(tmp_path) == []
+    assert stale_experiments(tmp_path, "train") == []
     write_experiments(tmp_path, a=[0], b=[1], c=[0])
-    assert stale_experiments(tmp_path) == ["b"]
+    assert stale_experiments(tmp_path, "train") == ["b"]
     dvc(tmp_path, "repro")
     write_experiments(tmp_path, a=[0], b=[0], c=[0])
-    assert stale_experiments(tmp_path) == []  # DVC has kept that run
+    assert stale_experiments(tmp_path, "train") == []  # DVC has kept that run
+
+
+def test_stages_run_beside_each_other_and_all_stand_in_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    write_experiments(tmp_path, a=[0], b=[0], c=[0])
+    waits = "touch here-${key} && until ls here-a here-b >/dev/null 2>&1; do sleep 0.1; done"  # for the other
+    (tmp_path / "dvc.yaml").write_text(STAGES.replace("echo settings", f"{waits} && echo settings"))
+    dvc(tmp_path, "init", "--no-scm")
+    dvc(tmp_path, "repro", "shard@toy")
+    assert repro_beside(tmp_path) == 0
+    assert repro_beside(tmp_path, *([f"tune@{name}", f"train@{name}"] for name in "abc")) == 0
+    done = yaml.safe_load((tmp_path / "dvc.lock").read_text())["stages"]
+    assert {name for name in done if name.startswith("train@")} == {"train@a", "train@b", "train@c"}
+    assert stale_experiments(tmp_path, "train") == []
+
+
+def test_a_stage_that_fails_beside_others_gives_its_exit_code_and_they_end(tmp_path: Path) -> None:
+    write_experiments(tmp_path, a=[0], b=[0])
+    broken = STAGES.replace("echo ${item.method}", "test ${key} = b && echo ${item.method}")
+    (tmp_path / "dvc.yaml").write_text(broken)
+    dvc(tmp_path, "init", "--no-scm")
+    dvc(tmp_path, "repro", "shard@toy")
+    assert repro_beside(tmp_path, *([f"tune@{name}", f"train@{name}"] for name in "ba")) != 0
+    assert stale_experiments(tmp_path, "train") == ["a"]
 
 
 def test_several_are_trained_before_dvc_comes_to_them_and_one_is_not(
@@ -71,19 +98,28 @@ def test_several_are_trained_before_dvc_comes_to_them_and_one_is_not(
 ) -> None:
     write_experiments(tmp_path, a=[0], b=[0])
     monkeypatch.setattr(repro, "run_dvc", lambda root, *words: asked.append(words) or 0)
+    monkeypatch.setattr(repro, "repro_beside", lambda root, *chains: asked.append(("beside", *chains)) or 0)
     monkeypatch.setattr(
         subprocess,
         "run",
-        lambda words, **_: asked.append(tuple(words[2:])) or subprocess.CompletedProcess(words, 0),
+        lambda words, **_: asked.append(tuple(words[2:])) or subprocess.CompletedProcess(words, trained),
     )
-    for stale, between in (
-        (["a", "b"], [("mien.cli.together", "data/shards", "tuned", "a", "b")]),
-        (["a"], []),
+    together = ("mien.cli.together", "data/shards", "tuned", "a", "b")
+    beside = (
+        "beside",
+        *([f"{stage}@{name}" for stage in ("train", "evaluate", "register")] for name in "ab"),
+    )
+    for stale, trained, after in (
+        (["a", "b"], 0, [together, beside, ("repro",)]),
+        (["a", "b"], LEFT, [together, ("repro",)]),  # which tells what fails
+        (["a", "b"], 130, [together]),
+        (["a"], 0, [("repro",)]),
     ):
-        asked: list[tuple[str, ...]] = []
-        monkeypatch.setattr(repro, "stale_experiments", lambda root, stale=stale: stale)
-        assert reproduce(tmp_path) == 0
-        assert asked == [("repro", "shard@mine", "shard@toy", "tune@a", "tune@b"), *between, ("repro",)]
+        asked: list[tuple[object, ...]] = []
+        found = {"tune": ["b"], "train": stale}
+        monkeypatch.setattr(repro, "stale_experiments", lambda root, stage, found=found: found[stage])
+        assert reproduce(tmp_path) == (130 if trained == 130 else 0)
+        assert asked == [("repro", "shard@mine", "shard@toy"), ("beside", ["tune@b"]), *after]
 
 
 @pytest.mark.slow

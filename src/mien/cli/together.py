@@ -5,8 +5,10 @@ A process of its own (`mien repro` starts it), so that its Ray ends with it.
 """
 
 import logging
+import sys
 from pathlib import Path
 
+from mien.cli.stages import LEFT
 from mien.cluster.train import train_experiments
 from mien.config import MienError, load_params, run_stage
 from mien.tracking.experiment import track
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 def main(shards: str, tuned: str, *experiments: str) -> None:
     """Train experiments of params.yaml here, each with what its search found in `tuned`/NAME.json.
 
-    What fails is told and left to its own stage, which tries again and tells MLflow.
+    What fails is told and left to its own stage, which tries again and tells MLflow; the exit code is LEFT.
     """
     params = load_params()
     plans = {
@@ -39,6 +41,7 @@ def main(shards: str, tuned: str, *experiments: str) -> None:
         train_experiments(list(plans.values()), on_report=follow)
     except MienError as error:
         log.warning("%s Its stage comes to it again.", error)
+        sys.exit(LEFT)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from mien.parts.sna_autoencoder import (
     Refinement,
     Residual,
     autoencoding,
+    unbend,
 )
 from mien.parts.sna_neighbourhood import Neighbourhood
 
@@ -33,6 +34,18 @@ def test_shapes_and_counts_of_table_i() -> None:
     assert [tuple(m.shape[1:]) for m in maps] == shapes
     assert [tuple(m.shape[1:]) for m in answers] == shapes
     assert (code.shape, picture.shape) == ((1, 64), x.shape)
+
+
+def test_unbent_rectifiers_and_tanh_bend_little() -> None:
+    torch.manual_seed(0)
+    encoder, decoder = Encoder(32), Decoder(32)
+    unbend(encoder, decoder)
+    with torch.no_grad():
+        code, maps = encoder(torch.randn(16, 1, 32, 32))
+        answers = decoder(code)[1]
+    both = [*maps[:-1], *answers[:-1]]  # the last ones go both ways
+    assert min(float((m > 0).float().mean()) for m in both) > 0.9
+    assert float(maps[-1].std()) == pytest.approx(0.3, abs=0.03)
 
 
 def test_loss_ae_by_hand() -> None:

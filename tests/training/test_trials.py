@@ -105,6 +105,19 @@ def test_a_setting_within_another_changes_alone(tmp_path: Path) -> None:
     }
 
 
+def test_an_experiment_names_only_what_differs_within_a_section(tmp_path: Path) -> None:
+    given = methods.with_settings(
+        params(tmp_path), "tiny", {"augmentation.flip": 0.25, "augmentation.zoom": 0.2}
+    )
+    entry = given.experiments["tiny"]
+    under = {**given.methods, entry.method: {**given.methods[entry.method], **entry.settings}}
+    own = entry.model_copy(update={"settings": {"augmentation": {"flip": 0.0}}})
+    told = given.model_copy(update={"methods": under, "experiments": {"tiny": own}})
+    before, after = (methods.settings(p, "tiny").model_dump() for p in (given, told))
+    assert before["augmentation"]["zoom"] == 0.2
+    assert after == before | {"augmentation": before["augmentation"] | {"flip": 0.0}}
+
+
 def test_pruning_keeps_the_outcomes_and_drops_older_searches(search: SearchPlan) -> None:
     keep(search, 0, 0.001, ended("finished", 0.5))
     trial = search.store / TRIALS / trial_name({"learning_rate": 0.001})

@@ -58,12 +58,11 @@ def check(params: Params) -> dict[str, Section]:
 
 
 def settings(params: Params, experiment: str) -> Section:
-    """`methods.METHOD` with the experiment's own `settings` over it."""
+    """`methods.METHOD` with the experiment's own `settings` over it, key by key at every depth."""
     entry = params.experiments[experiment]
     config = method_class(entry.method).Config
     own, whole = (
-        {**config().model_dump(), **entry.settings},
-        {**params.methods[entry.method], **entry.settings},
+        laid_over(under, entry.settings) for under in (config().model_dump(), params.methods[entry.method])
     )
     parse_section(config, own, PARAMS.name, f"experiments.{experiment}.settings")
     return parse_section(config, whole, PARAMS.name, f"methods.{entry.method}")
@@ -85,12 +84,23 @@ def check_space(params: Params, name: str) -> None:
 def with_settings(params: Params, experiment: str, settings: Mapping[str, Value]) -> Params:
     """The parameters with an experiment's settings changed; `augmentation.flip` is one within another."""
     entry = params.experiments[experiment]
-    own, whole = dict(entry.settings), {**params.methods[entry.method], **entry.settings}
+    own, whole = dict(entry.settings), laid_over(params.methods[entry.method], entry.settings)
     for key, value in settings.items():
         whole = changed(whole, key, value)
         own[key.split(".")[0]] = whole[key.split(".")[0]]
     now = entry.model_copy(update={"settings": own})
     return params.model_copy(update={"experiments": {**params.experiments, experiment: now}})
+
+
+def laid_over(tree: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of settings with others over it: what a section within them does not name stays as it is."""
+    parts = {
+        key: laid_over(tree[key], value)
+        if isinstance(value, Mapping) and isinstance(tree.get(key), Mapping)
+        else value
+        for key, value in own.items()
+    }
+    return {**tree, **parts}
 
 
 def setting(tree: Mapping[str, Any], key: str) -> Any:

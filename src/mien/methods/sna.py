@@ -100,7 +100,8 @@ class SNA(Method):
     def __init__(self, config: SNAConfig, classes: Sequence[str]) -> None:
         super().__init__(config, classes)
         self.input_px = config.input_px
-        self.classifier = self._classifier(config.baseline or config.classification)
+        self._first = config.baseline or config.classification
+        self.classifier = self._classifier(self._first)
         self.aids: dict[str, nn.Module] = {}  # what a loaded model brings and `predict` does not need
         self.register_buffer("bound", torch.tensor(config.constant or math.inf))
         self.register_buffer("class_weights", torch.ones(len(self.classes)))
@@ -119,7 +120,7 @@ class SNA(Method):
         """The four phases, less those that a file gives, that come after `until`, or that pixels spare."""
         c = self.config
         every = (
-            self._classifying(BASELINE, c.baseline or c.classification),
+            self._classifying(BASELINE, self._first),
             Phase(AUTOENCODER, c.autoencoder.epochs, c.autoencoder.batch_size),
             Phase(REFINEMENT, c.refinement.epochs, c.refinement.batch_size),
             self._classifying(FINAL, c.classification),
@@ -200,8 +201,7 @@ class SNA(Method):
 
     def _how(self, phase: Phase) -> AutoEncoding | Classification:
         c = self.config
-        first = c.baseline or c.classification
-        return {BASELINE: first, FINAL: c.classification}.get(phase.name, c.autoencoder)
+        return {BASELINE: self._first, FINAL: c.classification}.get(phase.name, c.autoencoder)
 
     def train(self, mode: bool = True) -> "SNA":
         """As ever, but what this phase does not train stays in evaluation mode."""
@@ -319,7 +319,7 @@ class SNA(Method):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *how: bool, **named: bool) -> Any:
         """As ever; what `predict` does not need of a finished run goes to `aids`, and is no parameter."""
-        rest, first = dict(state_dict), partial(self._classifier, self.config.classification)
+        rest, first = dict(state_dict), partial(self._classifier, self._first)
         made: dict[str, Callable[[], nn.Module]] = {"neighbourhood": self._neighbourhood, "baseline": first}
         for name in made.keys() - self._modules.keys():
             if aid := set_aside(rest, name, made[name]):
@@ -332,7 +332,7 @@ class SNA(Method):
 
     def _neighbourhood(self) -> Neighbourhood:
         c, own = self.config, self.config.autoencoder
-        return Neighbourhood(c.input_px, c.autoencoder_width, own.dropout, own.code, c.noise)
+        return Neighbourhood(c.input_px, c.autoencoder_width, own.dropout, own.code, c.noise, own.unbent)
 
     def _take_over(self, file: str) -> None:
         """Fill the networks of the phases that are not trained here."""

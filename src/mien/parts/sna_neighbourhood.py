@@ -28,6 +28,7 @@ from mien.parts.sna_autoencoder import (
     Encoder,
     Refinement,
     autoencoding,
+    unbend,
 )
 from mien.parts.sna_classifier import Classification, TwoScale
 from mien.parts.sna_tally import NOISES, alike_at, peak_ratio, slope_energy
@@ -50,11 +51,19 @@ class Neighbourhood(nn.Module):
     noise: Tensor  # (): s, its share of the spread
 
     def __init__(
-        self, side: int, width: float, dropout: float, code: int = 64, noise: float | None = None
+        self,
+        side: int,
+        width: float,
+        dropout: float,
+        code: int = 64,
+        noise: float | None = None,
+        unbent: bool = False,
     ) -> None:
         super().__init__()
         self.encoder, self.decoder = Encoder(side, width, dropout, code), Decoder(side, width, code)
         self._start_near_linear()
+        if unbent:
+            unbend(self.encoder, self.decoder)
         self.unrefined: nn.ModuleList | None = None  # E and G
         self.critic: Critic | None = None
         self._critic = (side, width)

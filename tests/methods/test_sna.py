@@ -12,6 +12,7 @@ from mien import methods
 from mien.config import MienError
 from mien.parts.sna_classifier import focal, reduced
 from mien.parts.sna_mask import divergence
+from mien.parts.sna_tally import NOISES
 from mien.training.loop import Options, fit
 from mien.training.step import step
 from tests import tiny
@@ -283,7 +284,7 @@ def test_a_whole_run_tells_what_it_counted_and_a_loaded_one_is_the_classifier_al
     )
     judged = {"critic_real", "critic_fake", "critic_size", "critic_gradient", "generator_gradient"}
     assert judged | {"validation_sharpness"} <= told["refinement"].keys()
-    shares = {s: told["refinement"][f"validation_named_alike_at_{s}"] for s in (0.1, 0.2, 0.3, 0.5)}
+    shares = {s: told["refinement"][f"validation_named_alike_at_{s}"] for s in NOISES}
     final = told["final"]
     assert {
         "keep_rate",

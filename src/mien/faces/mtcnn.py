@@ -3,9 +3,8 @@
 The three networks and their weights are facenet-pytorch's (in its wheel, MIT); the cascade around them is
 our own. facenet-pytorch's has a loop over boxes, and its boxes move with the company a picture keeps: the
 last bits of a convolution depend on the batch, and a box cut at a whole pixel can tip over. Here every
-number that a picture gets is the same to the bit in any batch, on any processor: P-Net and suppression look
-at one picture at a time, R- and O-Net run in chunks of one size, and boxes are cut out by exact sums over an
-integral image.
+number that a picture gets is the same to the bit in any batch: P-Net and suppression look at one picture at a
+time, R- and O-Net run in chunks of one size, and boxes are cut out by exact sums over an integral image.
 """
 
 from collections import defaultdict

@@ -42,12 +42,15 @@ def until_shot(take: Take, log: Path) -> Take:
 
 
 def still(take: Take) -> Take:
-    """A step with the statistics of batch-norm held: in a batch's half they would be others."""
+    """A step with batch-norm's statistics held: in a batch's half they would be others. And with no rectifier
+    that the last bits of a sum, which depend on the batch's size, could tip over its brink."""
 
     def stepped(module: nn.Module, method: nn.Module, *rest: Any) -> Any:
-        for norm in method.modules():
-            if isinstance(norm, nn.BatchNorm2d):
-                norm.eval()
+        for part in method.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.eval()
+            elif isinstance(part, nn.ReLU):
+                part.forward = nn.functional.silu
         return take(module, method, *rest)
 
     return stepped
@@ -55,7 +58,7 @@ def still(take: Take) -> Take:
 
 def plain_descent(method: Any, phase: Any, turn: str) -> torch.optim.Optimizer:
     """In place of Adam, which divides a gradient of nearly 0 by itself, rounding and all."""
-    return torch.optim.SGD(method.moved_by(phase, turn), lr=0.05)
+    return torch.optim.SGD(method.moved_by(phase, turn), lr=0.5)
 
 
 def shot_worker(config: dict[str, Any], log: Path) -> None:

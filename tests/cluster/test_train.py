@@ -198,11 +198,9 @@ def test_two_workers_move_like_one_and_predict_each_face_once(
         ours = load_file(root / "runs" / "tiny" / "cells" / "fold0-seed0" / "model.safetensors")
         truth = load_file(kept[0].folder / "model" / "model.safetensors")
     moved = {name: float((value - start_weights[name]).abs().max()) for name, value in truth.items()}
-    assert moved["network.fc.weight"] > 1e-3
-    assert moved["network.conv1.weight"] > 1e-3
+    assert moved["network.fc.weight"] > 1e-4
+    assert moved["network.conv1.weight"] > 1e-4
     for name, value in truth.items():
-        if value.is_floating_point():  # rectifiers on the brink tip with last bits, which depend on the batch
-            brink = 0.05 * float((value - start_weights[name]).norm())
-            assert float((ours[name] - value).norm()) <= max(1e-5, brink), name
-        else:
-            assert torch.equal(ours[name], value)
+        torch.testing.assert_close(
+            ours[name], value, rtol=0, atol=1e-5, msg=lambda said, of=name: f"{of}: {said}"
+        )

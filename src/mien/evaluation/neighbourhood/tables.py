@@ -229,7 +229,7 @@ def batches(outcomes: Sequence[Outcome]) -> Grid | None:
             of_class = setting(outcome, "faces_per_class", "classification")
             size = of_class * len(outcome.scores["classes"])
             found.setdefault((size, setting(outcome, "threshold")), outcome)
-    if len({size for size, _ in found}) < 2:
+    if not found:
         return None
     body = []
     for size in sorted({size for size, _ in found} | set(paper.BATCHES), reverse=True):

@@ -58,7 +58,7 @@ def still(take: Take) -> Take:
 
 def plain_descent(method: Any, phase: Any, turn: str) -> torch.optim.Optimizer:
     """In place of Adam, which divides a gradient of nearly 0 by itself, rounding and all."""
-    return torch.optim.SGD(method.moved_by(phase, turn), lr=0.5)
+    return torch.optim.SGD(method.moved_by(phase, turn), lr=1.0)
 
 
 def shot_worker(config: dict[str, Any], log: Path) -> None:

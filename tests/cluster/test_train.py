@@ -168,7 +168,7 @@ def test_a_finished_cell_is_not_trained_again_and_nothing_is_left_behind(shot, p
 def test_two_workers_move_like_one_and_predict_each_face_once(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Three steps, half of each batch each, batch-norm statistics held; the one worker is this process."""
+    """Three steps, half of each batch each, batch-norm held and SiLU for rectifiers; the one worker is this process."""
     root = tmp_path
     (root / "shards").symlink_to(plan.shards)
     settings = {**plan.params.methods["resnet18"], "batch_size": 6, "epochs": 1}
@@ -198,8 +198,8 @@ def test_two_workers_move_like_one_and_predict_each_face_once(
         ours = load_file(root / "runs" / "tiny" / "cells" / "fold0-seed0" / "model.safetensors")
         truth = load_file(kept[0].folder / "model" / "model.safetensors")
     moved = {name: float((value - start_weights[name]).abs().max()) for name, value in truth.items()}
-    assert moved["network.fc.weight"] > 1e-4
-    assert moved["network.conv1.weight"] > 1e-4
+    assert moved["network.fc.weight"] > 1e-3
+    assert moved["network.conv1.weight"] > 1e-3
     for name, value in truth.items():
         torch.testing.assert_close(
             ours[name], value, rtol=0, atol=1e-5, msg=lambda said, of=name: f"{of}: {said}"
